@@ -153,7 +153,7 @@ def test_classes_and_channels_are_those_of_the_graph() -> None:
 
 def renamed(name: str, layers: list[str], *configuration: int, joint: str = ".") -> dict[str, Tensor]:
     """The tensors of a network with other names of layers, in alphabetical order, as some formats have them."""
-    state = state_on_meta(name, configuration or own(name)[1:])  # type: ignore[arg-type]
+    state = state_on_meta(name, configuration or own(name)[1:])
     stems = dict.fromkeys(key.rpartition(".")[0] for key in state)
     others = dict(zip(stems, layers, strict=True))
     pairs = [
@@ -232,7 +232,7 @@ def test_equal_names_come_before_equal_shapes() -> None:
 
 def test_weights_with_zeros_between_groups_are_those_of_a_grouped_network() -> None:
     """Such weights also fit a network without groups, which computes the same with them."""
-    tensors = state_on_meta("caffenet", (1000, 3, 227))
+    tensors = dict(state_on_meta("caffenet", (1000, 3, 227)))
     for name in ("conv2.weight", "conv4.weight", "conv5.weight"):
         left, right = torch.ones(tensors[name].shape).chunk(2)
         zeros = torch.zeros_like(left)

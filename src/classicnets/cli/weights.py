@@ -28,9 +28,11 @@ HELP = "identify weights files of other libraries, and convert them"
 class Identify:
     """Options of `weights identify`."""
 
-    file: str = option(
-        help="file of safetensors, torch.save, MXNet or Caffe, such as .pth or .caffemodel; no code in it is run",
+    files: list[str] = option(
+        help="weights of PyTorch, safetensors, MXNet or Caffe, such as .pth or .caffemodel, and files that belong to"
+        " them: deploy.prototxt, NAME-symbol.json, mean.binaryproto; no code in them is run",
         metavar="FILE",
+        nargs="+",
     )
 
 
@@ -56,10 +58,20 @@ class Convert:
     )
 
 
-def identify(path: str, *, as_json: bool) -> int:
-    """Print which network of the registry has these tensors. Raises DataError CN305 for a file without weights."""
-    identity = api.networks.identify(path)
-    print(dump(identity.to_dict(), indent=2) if as_json else "\n".join(identity.lines()))
+def identify(*paths: str, as_json: bool) -> int:
+    """Print what files are, and which networks of the registry they belong to.
+
+    With one result, the JSON is that; otherwise it is a list.
+
+    Raises:
+        DataError: CN305 for a file that cannot be read, and CN306 for weights and a network that do not fit.
+    """
+    results = api.networks.identify_files(paths)
+    if as_json:
+        values = [result.to_dict() for result in results]
+        print(dump(values[0] if len(values) == 1 else values, indent=2))
+    else:
+        print("\n\n".join("\n".join(result.lines()) for result in results))
     return 0
 
 
@@ -147,9 +159,9 @@ def _lines(out: Path, converted: Converted) -> list[str]:
 
 ACTIONS = {
     "identify": Action(
-        "find the network that a weights file belongs to, by the names and shapes of its tensors",
+        "find the network that weights belong to, by their names, their shapes and the files beside them",
         (Identify,),
-        lambda args: identify(args.file, as_json=args.json),
+        lambda args: identify(*args.files, as_json=args.json),
     ),
     "convert": Action(
         "turn weights of Caffe, MXNet or PyTorch into a run, which predicts, is exported, and is trained further",

@@ -12,6 +12,7 @@ from classicnets.errors import DataError
 from classicnets.text import _, command
 
 _DOWNLOAD = "download the file itself, not the page that shows it"
+_START_BYTES = 512
 _CONVERT = "load it with its own library, and save its tensors with torch.save"
 _KERAS = "in Python: read it with keras or h5py, and save its tensors with torch.save"
 _UNPACK = "unpack it, and use the file of weights inside"
@@ -32,6 +33,30 @@ class Format:
     hint: str
 
 
+_MEAN_IMAGE = Format(rb"\x08\x01\x10[\x01\x03\x04]\x18", "the file is a mean image of Caffe (.binaryproto)", _MEAN)
+_NETWORKS = (
+    Format(
+        rb"(\s|#[^\n]*\n)*+(name\s*:\s*[\"']|layers?\s*:?\s*\{|input(_dim|_shape)?\s*[:{])",
+        "the file defines a network of Caffe (.prototxt), and has no weights",
+        _OF_CAFFE,
+    ),
+    Format(
+        rb'\s*\{\s*"nodes"\s*:\s*\[',
+        "the file defines a network of MXNet (-symbol.json), and has no weights",
+        _OF_MXNET,
+    ),
+    Format(
+        rb'\s*\{\s*"format"\s*:\s*"classicnets graph"',
+        "the file defines a network (a graph file), and has no weights",
+        "classicnets weights convert FILE --graph {path} -o DIR",
+    ),
+)
+_SOLVER = Format(
+    rb"(\s|#[^\n]*\n)*+((train_|test_)?net|(test|base|max)_(iter|interval|lr)|solver_(mode|type)|lr_policy)\s*:",
+    "the file configures the training of a network of Caffe (a solver), and has no weights",
+    "classicnets weights convert NAME.caffemodel --graph deploy.prototxt -o DIR",
+)
+_JSON = Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weights", _DOWNLOAD)
 _FORMATS = (
     Format(rb"version https://git-lfs", "the file is a pointer of Git LFS, not the file itself", "git lfs pull"),
     Format(rb"\s*<(!doctype html|html|head|\?xml|!--)", "the file is a web page, so a download has failed", _DOWNLOAD),
@@ -51,30 +76,7 @@ _FORMATS = (
         "the file is an ONNX model, which is a whole network, not weights for one",
         "classicnets evaluate {path}   # if classicnets exported it",
     ),
-    Format(rb"\x08\x01\x10[\x01\x03\x04]\x18", "the file is a mean image of Caffe (.binaryproto)", _MEAN),
-)
-_DEFINITIONS = (  # formats that define networks, and JSON, which may be one of them
-    Format(
-        rb"(\s|#[^\n]*\n)*+(name\s*:\s*[\"']|layers?\s*:?\s*\{|input(_dim|_shape)?\s*[:{])",
-        "the file defines a network of Caffe (.prototxt), and has no weights",
-        _OF_CAFFE,
-    ),
-    Format(
-        rb"(\s|#[^\n]*\n)*+((train_|test_)?net|(test|base|max)_(iter|interval|lr)|solver_(mode|type)|lr_policy)\s*:",
-        "the file configures the training of a network of Caffe (a solver), and has no weights",
-        "classicnets weights convert NAME.caffemodel --graph deploy.prototxt -o DIR",
-    ),
-    Format(
-        rb'\s*\{\s*"nodes"\s*:\s*\[',
-        "the file defines a network of MXNet (-symbol.json), and has no weights",
-        _OF_MXNET,
-    ),
-    Format(
-        rb'\s*\{\s*"format"\s*:\s*"classicnets graph"',
-        "the file defines a network (a graph file), and has no weights",
-        "classicnets weights convert FILE --graph {path} -o DIR",
-    ),
-    Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weights", _DOWNLOAD),
+    _MEAN_IMAGE,
 )
 _WEIGHTS = Format(
     rb".{5}\0\0\0\{|\x12\x01\0\0\0\0\0\0|PK\x03\x04|\x80",
@@ -116,11 +118,30 @@ def refuse(path: Path, start: bytes) -> None:
         raise DataError(
             "CN305", _("the weights file is empty"), where=str(path), hint=_("copy or download the file again")
         )
-    for known in (*_FORMATS, *_DEFINITIONS):
+    for known in (*_FORMATS, *_NETWORKS, _SOLVER, _JSON):
         if re.match(known.pattern, start, re.DOTALL | re.IGNORECASE):
             raise _other_format(path, known)
     if start[257:262] == b"ustar":
         raise _other_format(path, _OLD_TAR if _is_old_torch(path) else _OTHER_TAR)
+
+
+def kind_of(path: Path) -> str:
+    """Return "network" for a file that defines a network, "mean" for a mean image, and "weights" for all others.
+
+    Files that are neither, or cannot be read, are "weights", too, whose reader says what they are.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES)
+    except OSError:
+        return "weights"
+    kinds = {"network": (*_NETWORKS, _JSON), "mean": (_MEAN_IMAGE,)}
+    for kind, known in kinds.items():
+        if any(re.match(each.pattern, start, re.DOTALL | re.IGNORECASE) for each in known):
+            return kind
+    if re.match(_SOLVER.pattern, start, re.DOTALL | re.IGNORECASE):
+        return "weights"
+    return {".prototxt": "network", ".binaryproto": "mean"}.get(path.suffix.lower(), "weights")
 
 
 def refuse_graph(path: Path, start: bytes) -> None:

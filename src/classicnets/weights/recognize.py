@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import permutations
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -26,7 +28,7 @@ _NAME = re.compile(rf"(.*?)[._/]?({'|'.join(_ROLES)})", re.DOTALL)
 _COUNTER = "num_batches_tracked"  # which only torch has, and only for training
 
 Configuration = tuple[int, int, int]  # classes, channels, image size
-State = dict[str, Tensor]
+State = Mapping[str, Tensor]
 Layer = dict[str, str]  # names of tensors by their roles, such as "weight"
 
 
@@ -52,15 +54,19 @@ class Recognized:
     dense: tuple[str, ...] = ()
 
 
-def by_graph(graph: Graph, tensors: Mapping[str, Tensor]) -> list[Recognized]:
+def by_graph(graph: Graph, tensors: Mapping[str, Tensor], nets: Collection[str] = tuple(NETS)) -> list[Recognized]:
     """Return the networks that compute what a graph computes, with the same dropout in the same places.
 
     A final softmax of the graph does not count. The functions are compared for random weights, see `same_function`.
+    Networks of more than 1,000 layers are not compared.
 
     Args:
         graph: the network.
         tensors: its weights by node, such as "conv1.weight"; only the names of those that are there are returned.
+        nets: the networks that are compared.
     """
+    if len(graph.nodes) > _MAX_LAYERS:
+        return []
     trunk = same_function.without_softmax(graph)
     channels, height, width = trunk.input
     try:
@@ -70,7 +76,7 @@ def by_graph(graph: Graph, tensors: Mapping[str, Tensor]) -> list[Recognized]:
     if height != width:
         return []
     recognized = []
-    for net, names in same_function.equals(trunk, (classes, channels, height)):
+    for net, names in same_function.equals(trunk, (classes, channels, height), nets):
         here = {name: source for name, source in names.items() if source in tensors}
         recognized.append(Recognized(net=net, num_classes=classes, in_channels=channels, image_size=height, names=here))
     return recognized
@@ -96,7 +102,7 @@ def _by_shapes(tensors: Mapping[str, Tensor]) -> list[Recognized]:
     layers = _layers(tensors)
     if not layers or len(layers) > _MAX_LAYERS:
         return []
-    found = [each for net in NETS if (each := _by_equal_names(net, dict(tensors)))]
+    found = [each for net in NETS if (each := _by_equal_names(net, tensors))]
     if not found:
         found = [each for net in NETS if (each := _by_pairs(net, layers, tensors))]
     return sorted(found, key=lambda each: each.image_size != NETS[each.net].input[1])
@@ -144,7 +150,7 @@ def best_fit(net: str, file: State) -> Fit:
     tensors = {name.removeprefix(prefix): tensor for name, tensor in file.items() if name.startswith(prefix)}
     renamed = not tensors.keys() & state.keys()
     best: tuple[float, Configuration, State] = (-1.0, default, state)
-    for configuration in _configurations(default, state, tensors):
+    for configuration in _configurations(net, default, state, tensors):
         try:
             state = state_on_meta(net, configuration)
         except (ValueError, RuntimeError):  # the network cannot be built like that
@@ -158,14 +164,15 @@ def best_fit(net: str, file: State) -> Fit:
     return Fit(configuration, state, prefix, tensors, renamed, similarity)
 
 
-def state_on_meta(net: str, configuration: Configuration) -> State:
+@lru_cache(maxsize=256)
+def state_on_meta(net: str, configuration: Configuration) -> Mapping[str, Tensor]:
     """Return the tensors of a network that is built on the meta device."""
     with torch.device("meta"):
-        state: State = NETS[net].load()(*configuration).state_dict()
-    return state
+        state: dict[str, Tensor] = NETS[net].load()(*configuration).state_dict()
+    return MappingProxyType(state)
 
 
-def _configurations(default: Configuration, state: State, tensors: State) -> Iterator[Configuration]:
+def _configurations(net: str, default: Configuration, state: State, tensors: State) -> Iterator[Configuration]:
     """Classes, channels and image sizes that the network may have been built for, the most probable first."""
     yield default
     classes, channels, size = default
@@ -178,9 +185,9 @@ def _configurations(default: Configuration, state: State, tensors: State) -> Ite
     if tensors[first].dim() == state[first].dim():
         channels = default[1] * tensors[first].shape[axis] // state[first].shape[axis] or channels
     yield classes, channels, size
-    kernels = [name for name, tensor in state.items() if tensor.dim() > 2 and name.endswith("weight")]
-    if all(tensors[name].shape == state[name].shape for name in kernels if name != first):
-        yield from ((classes, channels, other_size) for other_size in _IMAGE_SIZES)
+    dense = next((name for name, tensor in state.items() if tensor.dim() == 2), last)
+    if tensors[dense].dim() == 2 and (other_size := _size(net, (classes, channels), tensors[dense].shape[1])):
+        yield classes, channels, other_size
 
 
 def _similarity(state: State, tensors: State, *, renamed: bool) -> float:

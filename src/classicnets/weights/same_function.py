@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -29,7 +29,9 @@ def without_softmax(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(others)) if is_end else graph
 
 
-def equals(graph: Graph, configuration: tuple[int, int, int]) -> Iterator[tuple[str, dict[str, str]]]:
+def equals(
+    graph: Graph, configuration: tuple[int, int, int], nets: Collection[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the networks that compute what a graph computes, and the names of their tensors.
 
     They have the same layers with weights, in order, and dropout of the same probabilities between the same ones. With
@@ -39,7 +41,8 @@ def equals(graph: Graph, configuration: tuple[int, int, int]) -> Iterator[tuple[
     Args:
         graph: a network for square images. If it has more than 268 million weights, or images of more than 512 pixels,
             nothing is yielded.
-        configuration: classes, channels and image size for which the networks of the registry are built.
+        configuration: classes, channels and image size for which networks of the registry are built.
+        nets: names of these networks.
 
     Yields:
         The network, and the name "node.weight" for each name in its state dict.
@@ -51,10 +54,10 @@ def equals(graph: Graph, configuration: tuple[int, int, int]) -> Iterator[tuple[
     if count > _MAX_WEIGHTS or max(graph.input[1:]) > _MAX_SIZE:
         return
     candidates = {}
-    for name, entry in NETS.items():
+    for name in nets:
         try:
             with torch.device("meta"):
-                other = entry.load()(*configuration).eval()
+                other = NETS[name].load()(*configuration).eval()
         except (ValueError, RuntimeError):  # the network cannot be built like that
             continue
         same_shapes = [shapes for _name, shapes in _layers(other)] == [shapes for _name, shapes in layers]

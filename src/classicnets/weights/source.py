@@ -16,7 +16,7 @@ from classicnets.files import mapped
 from classicnets.models.graph import DATA, Graph, Node, module_name
 from classicnets.runs import checkpoint, graph_file
 from classicnets.strict_json import parse
-from classicnets.text import _
+from classicnets.text import _, command
 from classicnets.weights import caffe, files, formats, mxnet_symbol, node_tensors
 from classicnets.weights.mxnet_symbol import Symbol
 
@@ -183,7 +183,8 @@ def _joined(path: Path, content: files.Content, tensors: dict[str, Tensor], defi
         input = definition.input or _cropped(definition, named)
         _check_shapes(definition.nodes, named, _expected(definition, input))
     except DataError as error:
-        raise DataError(error.code, error.what, where=where, why=error.why, hint=error.hints) from error
+        hint = error.hints or command("classicnets", "weights", "identify", path)
+        raise DataError(error.code, error.what, where=where, why=error.why, hint=hint) from error
     return Source(
         path=path,
         format=content.format,
@@ -252,7 +253,7 @@ def _cropped(definition: Definition, named: Mapping[str, Tensor]) -> Shape | Non
 
 
 def first_channels(nodes: tuple[Node, ...], named: Mapping[str, Tensor]) -> int | None:
-    """Return the channels of the images that the first convolution reads, if no layer before it changes them."""
+    """Return the channels of the images, by the weights of the convolution that reads them; None if unknown."""
     images = {DATA}
     for node in nodes:
         if images.isdisjoint(node.inputs):
@@ -270,19 +271,21 @@ def image_sizes(source: Source) -> range:
     """Return the heights (equal to the widths) of images that fit the weights of a graph; empty if none or unknown.
 
     A dense layer reads as many values as its weights, so that they tell the size of the images, up to the pixels that
-    strides leave out. Sizes up to 1,024 are tried.
+    strides leave out. Sizes up to 1,024 are tried, for networks of up to 1,000 layers.
     """
+    if len(source.nodes) > _MAX_NODES:
+        return range(0)
     dense = next((node for node in source.nodes if node.kind == "dense"), None)
-    channels = first_channels(source.nodes, source.tensors)
-    if not dense or not channels:
+    count = first_channels(source.nodes, source.tensors)
+    if not dense or not count:
         return range(0)
     before = tuple(_before(source.nodes, dense))
     wanted = source.tensors[f"{dense.name}.weight"].shape[1]
-    first, end = (_first_size(before, channels, count) for count in (wanted, wanted + 1))
-    return range(first, end) if _values(before, (channels, first, first)) == wanted else range(0)
+    first, end = (_first_size(before, count, values) for values in (wanted, wanted + 1))
+    return range(first, end) if _values(before, (count, first, first)) == wanted else range(0)
 
 
-_MAX_SIZE = 1024
+_MAX_SIZE, _MAX_NODES = 1024, 1000
 
 
 def _first_size(nodes: tuple[Node, ...], channels: int, count: int) -> int:
