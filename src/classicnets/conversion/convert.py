@@ -130,7 +130,7 @@ def _find(source: Source, options: ConvertOptions) -> Network:
             hint=command("--net", near) if near else "classicnets list",
         )
     if source.nodes:
-        return _recognized(_of_nodes(source, options), options)
+        return _of_source(source, options)
     found = recognize.by_names(source.tensors)
     fitting = [each for each in found if options.net in {None, each.net}]
     if len(fitting) == 1:
@@ -164,12 +164,37 @@ def _find(source: Source, options: ConvertOptions) -> Network:
     )
 
 
-def _of_nodes(source: Source, options: ConvertOptions) -> Network:
+def _of_source(source: Source, options: ConvertOptions) -> Network:
+    """The network of a graph, and the one in the registry if that computes the same.
+
+    If the graph does not state the size of its images, those of the registry's networks are tried.
+    """
+    channels, sizes = _sizes(source, options)
+    usual = sorted({entry.input[1] for entry in NETS.values()} & {*sizes}, reverse=True)
+    if len(sizes) > 1:
+        for size in usual:
+            network = _of_nodes(source, (channels, size, size))
+            found = _recognized(network, replace(options, net=None))
+            if found.spec.kind == "registry":
+                return _recognized(network, options)
+    if len(sizes) != 1:
+        raise UsageError(
+            "CN206",
+            _("the graph does not state the size of its images"),
+            where=str(source.graph_path),
+            why=_("the weights fit images of {first} to {last} pixels", first=sizes[0], last=sizes[-1])
+            if sizes
+            else "",
+            hint=command("--set", f"image_size={usual[0] if usual else sizes[-1] if sizes else 227}"),
+        )
+    return _recognized(_of_nodes(source, (channels, sizes[0], sizes[0])), options)
+
+
+def _of_nodes(source: Source, shape: tuple[int, int, int]) -> Network:
     """The network of a graph, without a softmax at its end, and with classes as its output."""
     nodes = list(source.nodes)
     while len(nodes) > 1 and nodes[-1].kind == "softmax":
         nodes.pop()
-    shape = _input(source, options)
     try:
         graph = replace(source.graph(shape), nodes=tuple(nodes))
         output = graph.output_shape
@@ -192,8 +217,8 @@ def _of_nodes(source: Source, options: ConvertOptions) -> Network:
         ) from error
 
 
-def _input(source: Source, options: ConvertOptions) -> tuple[int, int, int]:
-    """Channels, height and width of the images: as stated, or as the weights of the first dense layer need."""
+def _sizes(source: Source, options: ConvertOptions) -> tuple[int, range]:
+    """The channels of the images, and which sizes fit: as stated, or as the weights of the first dense layer need."""
     sizes = image_sizes(source)
     if source.input is not None:
         channels, height, width = source.input
@@ -209,17 +234,8 @@ def _input(source: Source, options: ConvertOptions) -> tuple[int, int, int]:
         channels = first_channels(source.nodes, source.tensors) or 1
     size = options.settings.get("image_size")
     if size is not None and re.fullmatch(r"[1-9]\d{0,4}", str(size)):
-        return channels, int(size), int(size)
-    if len(sizes) == 1:
-        return channels, sizes[0], sizes[0]
-    usual = sorted({entry.input[1] for entry in NETS.values()} & {*sizes}, reverse=True)
-    raise UsageError(
-        "CN206",
-        _("the graph does not state the size of its images"),
-        where=str(source.graph_path),
-        why=_("the weights fit images of {first} to {last} pixels", first=sizes[0], last=sizes[-1]) if sizes else "",
-        hint=command("--set", f"image_size={usual[0] if usual else sizes[-1] if sizes else 227}"),
-    )
+        return channels, range(int(size), int(size) + 1)
+    return channels, sizes
 
 
 def _contradictions(source: Source) -> list[str]:
