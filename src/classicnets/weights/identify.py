@@ -124,7 +124,7 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
         likely=likely,
         difference=None if network else _difference(matches[: likely if likely > 1 else None]),
         notes=tuple(advice.notes(read, matches)) if matches or network else (),
-        commands=tuple(advice.for_weights(read, matches, network, means)),
+        commands=() if "converted" in run else tuple(advice.for_weights(read, matches, network, means)),
     )
 
 

@@ -172,7 +172,6 @@ class Identity:
     def _answer(self) -> Iterator[str]:
         if "converted" in self.run:
             yield _("written by classicnets: {net}, converted from a file of another library", **self.run)
-            yield from map(_match_line, self.matches)
             return
         if self.run:
             yield _("written by classicnets: {net} on {data}, recipe {recipe}, seed {seed}, {epoch}", **self.run)
