@@ -99,9 +99,8 @@ def _with_definition(path: Path, definitions: Sequence[Path]) -> Source:
 def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
     run = _run(read.run)
     prefix = _CHECKPOINT_PREFIX if run else ""
-    words = _LIBRARIES.get(read.format, ())
     matches = [_match(each, prefix) for each in by_names(read.tensors)]
-    published = [match for match in matches if any(word in NETS[match.net].source.lower() for word in words)]
+    published = _published(matches, read.format)
     matches = published + [match for match in matches if match not in published]
     network, nearest = _network(read, matches) if read.nodes else None, None
     if network and network.matches:
@@ -126,6 +125,13 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
         notes=tuple(advice.notes(read, matches)) if matches or network else (),
         commands=tuple(advice.for_weights(read, matches, network, means)),
     )
+
+
+def _published(matches: Sequence[Match], format: str) -> list[Match]:
+    """The networks that were published for the library of a file, with images of their own size if there are such."""
+    words = _LIBRARIES.get(format, ())
+    own = [match for match in matches if match.image_size == NETS[match.net].input[1]]
+    return [match for match in own or matches if any(word in NETS[match.net].source.lower() for word in words)]
 
 
 def _match(each: Recognized, prefix: str = "") -> Match:
