@@ -210,6 +210,10 @@ What to do: change what the message names. classicnets study show pooling prints
 The study was edited after it was started, or it was started with another version of classicnets or of torch.
 What to do: start it anew with classicnets study run FOLDER/study.toml; the finished runs stay where they are. Or change
 the file back, or install the versions that the message names.""",
+    "CN219": """The network cannot be written as a file of this library, because a layer has no equivalent there.
+Caffe, MXNet and Gluon have fewer layers than torch, and torchvision has certain networks only. With another layer in
+its place, the file would give other predictions, so nothing was written. The message names the layer and the reason.
+What to do: export the network as ONNX, which has all layers (`classicnets export RUN`), or choose another library.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.

@@ -257,6 +257,7 @@ EVERY_KIND: dict[str, dict[str, Any]] = {
     "flatten": {},
     "batch_norm": {"eps": 1e-3, "momentum": 0.01},
     "scale": {},
+    "mean_image": {},
 }
 
 

@@ -20,6 +20,7 @@ from classicnets.models.graph_layers import (
     Eltwise,
     Exponential,
     Logarithm,
+    MeanImage,
     Power,
     WideAvgPool2d,
     WideMaxPool2d,
@@ -230,6 +231,11 @@ def _scale(s: Settings, inputs: Sequence[Shape]) -> Layer:
     return Layer(inputs[0], count * (1 + bias), lambda: ChannelScale(count, bias=bias, axis=axis))
 
 
+def _mean_image(_s: Settings, inputs: Sequence[Shape]) -> Layer:
+    shape = _image(inputs[0])
+    return Layer(shape, math.prod(shape), lambda: MeanImage(shape))
+
+
 def _concat(s: Settings, inputs: Sequence[Shape]) -> Layer:
     axis = _axis(s, inputs[0])
     others = {(*shape[: axis - 1], *shape[axis:]) for shape in inputs}
@@ -379,4 +385,5 @@ KINDS: dict[str, Kind] = {
         {"eps": _real(1e-5, above=0), "momentum": _real(0.1, low=0, high=1), "scale": _flag(True)}, _batch_norm
     ),
     "scale": Kind({"bias": _flag(False), "axis": _AXIS}, _scale),
+    "mean_image": Kind({}, _mean_image),
 }

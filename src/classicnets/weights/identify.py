@@ -149,6 +149,8 @@ def _match(each: Recognized, prefix: str = "") -> Match:
 
 def _run(metadata: dict[str, Any]) -> dict[str, Any]:
     """The run in the metadata of a checkpoint; {} for metadata that classicnets does not write."""
+    if metadata and "state" not in metadata and "net" in metadata:
+        return {"net": NetSpec(**metadata["net"]).display_name, "classes": metadata.get("classes"), "converted": True}
     try:
         state, recipe = metadata["state"], metadata["recipe"]
         fields = {"epoch": state["epoch"], "epochs": recipe["epochs"], "step": state["step"]}

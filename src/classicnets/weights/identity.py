@@ -170,6 +170,10 @@ class Identity:
         return [tensors, *self._answer(), *self.notes, *_next(self.commands)]
 
     def _answer(self) -> Iterator[str]:
+        if "converted" in self.run:
+            yield _("written by classicnets: {net}, converted from a file of another library", **self.run)
+            yield from map(_match_line, self.matches)
+            return
         if self.run:
             yield _("written by classicnets: {net} on {data}, recipe {recipe}, seed {seed}, {epoch}", **self.run)
         if self.network and self.network.matches:

@@ -53,7 +53,7 @@ def alexnet_v1():
     return net
 
 
-def symbol_alexnet():
+def symbol_alexnet(classes=CLASSES):
     """example/image-classification/symbols/alexnet.py, MXNet v0.11 to v1.9; without its softmax."""
     s = mx.sym
     x = s.Variable("data")
@@ -70,7 +70,7 @@ def symbol_alexnet():
     for name in ("fc1", "fc2"):
         x = s.FullyConnected(x, name=name, num_hidden=4096)
         x = s.Dropout(s.Activation(x, act_type="relu"), p=0.5)
-    return s.FullyConnected(x, name="fc3", num_hidden=CLASSES)
+    return s.FullyConnected(x, name="fc3", num_hidden=classes)
 
 
 def run_gluon(net, x, gain):
