@@ -103,6 +103,9 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
     published = _published(matches, read.format)
     matches = published + [match for match in matches if match not in published]
     network, nearest = _network(read, matches) if read.nodes else None, None
+    if run:
+        matches, published = _own_first(matches, run), []
+    is_known = not run or run["net"] in [match.net for match in matches]  # and has no changed layers
     if network and network.matches:
         matches, published = [*network.matches], []
     likely = len(published) if 0 < len(published) < len(matches) else 0
@@ -123,7 +126,7 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
         likely=likely,
         difference=None if network else _difference(matches[: likely if likely > 1 else None]),
         notes=tuple(advice.notes(read, matches)) if matches or network else (),
-        commands=tuple(advice.for_weights(read, matches, network, means)),
+        commands=tuple(advice.for_weights(read, matches, network, means)) if is_known else (),
     )
 
 
@@ -149,9 +152,10 @@ def _match(each: Recognized, prefix: str = "") -> Match:
 
 def _run(metadata: dict[str, Any]) -> dict[str, Any]:
     """The run in the metadata of a checkpoint; {} for metadata that classicnets does not write."""
-    if metadata and "state" not in metadata and "net" in metadata:
-        return {"net": NetSpec(**metadata["net"]).display_name, "classes": metadata.get("classes"), "converted": True}
     try:
+        if "state" not in metadata and "net" in metadata:
+            net = NetSpec(**metadata["net"]).display_name
+            return {"net": net, "classes": metadata.get("classes"), "converted": True}
         state, recipe = metadata["state"], metadata["recipe"]
         fields = {"epoch": state["epoch"], "epochs": recipe["epochs"], "step": state["step"]}
         return {
@@ -164,8 +168,13 @@ def _run(metadata: dict[str, Any]) -> dict[str, Any]:
             else _("epoch {epoch} of {epochs}", **fields),
             "classes": metadata["classes"],
         }
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return {}
+
+
+def _own_first(matches: Sequence[Match], run: Mapping[str, Any]) -> list[Match]:
+    """The networks, with that of the run first, if it is one of them."""
+    return sorted(matches, key=lambda match: match.net != run.get("net"))
 
 
 def _built(match: Match) -> nn.Module:
