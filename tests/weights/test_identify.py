@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import classicnets as cn
 from classicnets import api
 from classicnets.errors import ClassicnetsError, DataError
 from classicnets.models.graph import Graph, Node
@@ -246,6 +248,22 @@ def test_weights_of_mxnet_use_the_graph_beside_them() -> None:
     Path("gluon.params").rename("other-0001.params")
     given = identity("gluon-symbol.json", "other-0001.params")
     assert given.commands == ("classicnets weights convert other-0001.params --graph gluon-symbol.json -o other",)
+
+
+def test_a_checkpoint_names_the_network_of_its_run(blobs: Path) -> None:
+    """Other networks have the same weights; with changed layers, it is none of the registry."""
+    common: dict[str, Any] = {"data": str(blobs), "epochs": 1, "limit": 64, "quiet": True}
+    found = identify(cn.train("lenet_d2l", **common).weights_file)
+    assert [match.net for match in found.matches] == ["lenet_d2l", "lenet_32", "lenet_d2l_v1"]
+    assert found.commands[0].startswith("classicnets train lenet_d2l --weights ") and not found.notes
+    changed = identify(cn.train("lenet_d2l", variation={"pool": "max"}, **common).weights_file)
+    assert "lenet_d2l with pool=max" in changed.lines()[1] and changed.commands == ()
+    graph_file.write(Path("n.graph.json"), chain("mine", (1, 12, 12), conv("c", 4, 3), ("f", "dense", {"out": 10})))
+    own = identify(cn.train("n.graph.json", **common).weights_file).lines()
+    assert len(own) == 2 and own[1].startswith("written by classicnets: mine on blobs")
+    metadata = {"classicnets.checkpoint": json.dumps({"net": 5})}
+    save_file({"net/w": torch.zeros(2)}, "strange.safetensors", metadata)
+    assert identify("strange.safetensors").lines()[-1] == "No network of the registry is similar."
 
 
 def test_weights_of_an_unknown_network_have_the_nearest_one() -> None:

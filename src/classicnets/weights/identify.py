@@ -99,11 +99,13 @@ def _with_definition(path: Path, definitions: Sequence[Path]) -> Source:
 def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
     run = _run(read.run)
     prefix = _CHECKPOINT_PREFIX if run else ""
-    words = _LIBRARIES.get(read.format, ())
     matches = [_match(each, prefix) for each in by_names(read.tensors)]
-    published = [match for match in matches if any(word in NETS[match.net].source.lower() for word in words)]
+    published = _published(matches, read.format)
     matches = published + [match for match in matches if match not in published]
     network, nearest = _network(read, matches) if read.nodes else None, None
+    if run:
+        matches, published = _own_first(matches, run), []
+    is_known = not run or run["net"] in [match.net for match in matches]  # and has no changed layers
     if network and network.matches:
         matches, published = [*network.matches], []
     likely = len(published) if 0 < len(published) < len(matches) else 0
@@ -124,8 +126,15 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
         likely=likely,
         difference=None if network else _difference(matches[: likely if likely > 1 else None]),
         notes=tuple(advice.notes(read, matches)) if matches or network else (),
-        commands=() if "converted" in run else tuple(advice.for_weights(read, matches, network, means)),
+        commands=tuple(advice.for_weights(read, matches, network, means)) if is_known else (),
     )
+
+
+def _published(matches: Sequence[Match], format: str) -> list[Match]:
+    """The networks that were published for the library of a file, with images of their own size if there are such."""
+    words = _LIBRARIES.get(format, ())
+    own = [match for match in matches if match.image_size == NETS[match.net].input[1]]
+    return [match for match in own or matches if any(word in NETS[match.net].source.lower() for word in words)]
 
 
 def _match(each: Recognized, prefix: str = "") -> Match:
@@ -143,9 +152,10 @@ def _match(each: Recognized, prefix: str = "") -> Match:
 
 def _run(metadata: dict[str, Any]) -> dict[str, Any]:
     """The run in the metadata of a checkpoint; {} for metadata that classicnets does not write."""
-    if metadata and "state" not in metadata and "net" in metadata:
-        return {"net": NetSpec(**metadata["net"]).display_name, "classes": metadata.get("classes"), "converted": True}
     try:
+        if "state" not in metadata and "net" in metadata:
+            net = NetSpec(**metadata["net"]).display_name
+            return {"net": net, "classes": metadata.get("classes"), "converted": True}
         state, recipe = metadata["state"], metadata["recipe"]
         fields = {"epoch": state["epoch"], "epochs": recipe["epochs"], "step": state["step"]}
         return {
@@ -158,8 +168,13 @@ def _run(metadata: dict[str, Any]) -> dict[str, Any]:
             else _("epoch {epoch} of {epochs}", **fields),
             "classes": metadata["classes"],
         }
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return {}
+
+
+def _own_first(matches: Sequence[Match], run: Mapping[str, Any]) -> list[Match]:
+    """The networks, with that of the run first, if it is one of them."""
+    return sorted(matches, key=lambda match: match.net != run.get("net"))
 
 
 def _built(match: Match) -> nn.Module:

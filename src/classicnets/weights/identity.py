@@ -172,8 +172,7 @@ class Identity:
     def _answer(self) -> Iterator[str]:
         if "converted" in self.run:
             yield _("written by classicnets: {net}, converted from a file of another library", **self.run)
-            return
-        if self.run:
+        elif self.run:
             yield _("written by classicnets: {net} on {data}, recipe {recipe}, seed {seed}, {epoch}", **self.run)
         if self.network and self.network.matches:
             yield from _same_function(self.network, self.path)
@@ -183,6 +182,8 @@ class Identity:
             yield from self.network.difference_lines()
         elif self.matches:
             yield from self._matches()
+        elif self.run:
+            return
         elif self.nearest:
             yield _("No network of the registry matches. The most similar is {net}; it differs in:", net=self.nearest)
             yield from (f"  {difference}" for difference in node_tensors.first([*self.nearest.differences]))
