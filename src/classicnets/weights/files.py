@@ -1,4 +1,4 @@
-"""Reads tensors from files of safetensors, torch.save, MXNet and Caffe, whatever their names; runs no code in them."""
+"""Reads tensors from files of safetensors, torch.save, MXNet, Caffe and Keras by content; runs no code in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from classicnets.files import mapped, native_path
 from classicnets.runs import checkpoint
 from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
-from classicnets.weights import caffe, formats, mxnet_params, numpy_archive, pickles, tensors
+from classicnets.weights import caffe, formats, keras, mxnet_params, numpy_archive, pickles, tensors
 
 _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 _START_BYTES = 512
@@ -32,7 +32,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Args:
         path: a file of safetensors or torch.save, a list of arrays of MXNet, an archive of NumPy arrays, or a model of
-            Caffe.
+            Caffe or Keras.
         data: whether to read the values; otherwise the tensors are on the meta device and have only shapes.
 
     Returns:
@@ -46,6 +46,7 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
             is_mxnet = mxnet_params.sniff(start) or numpy_archive.sniff(file)
+            is_keras = keras.sniff(file)
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError("CN305", _("the weights file cannot be opened"), where=str(path), why=why) from error
@@ -60,6 +61,8 @@ def read(path: Path, *, data: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return _read_safetensors(path, data=data)
     if is_mxnet:
         return mxnet_params.read(path, data=data), {}
+    if is_keras:
+        return keras.read(path, data=data), {}
     formats.refuse(path, start)
     if caffe.is_model(mapped(path)):
         return caffe.read(path, data=data), {}

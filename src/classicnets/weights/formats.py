@@ -13,7 +13,6 @@ from classicnets.text import _, command
 
 _DOWNLOAD = "download the file itself, not the page that shows it"
 _CONVERT = "load it with its own library, and save its tensors with torch.save"
-_KERAS = "in Python: read it with keras or h5py, and save its tensors with torch.save"
 _UNPACK = "unpack it, and use the file of weights inside"
 _CAFFEMODEL = "use the .caffemodel of the network, which has its weights"
 
@@ -33,7 +32,6 @@ class Format:
 _FORMATS = (
     Format(rb"version https://git-lfs", "the file is a pointer of Git LFS, not the weights", "git lfs pull"),
     Format(rb"\s*<(!doctype html|html|head|\?xml|!--)", "the file is a web page, so a download has failed", _DOWNLOAD),
-    Format(rb"\x89HDF\r\n\x1a\n", "the file is an HDF5 file, as Keras and TensorFlow write them", _KERAS),
     Format(rb"GGUF", "the file is a GGUF file, a format for language models", _CONVERT),
     Format(rb"....TFL3", "the file is a TensorFlow Lite model", _CONVERT),
     Format(rb"\x93NUMPY", "the file is a NumPy array", _CONVERT),
@@ -68,7 +66,6 @@ _ARCHIVES = (  # by the name of a file in a zip archive
         "the file is a TorchScript program",
         'in Python, if you trust it: torch.save(torch.jit.load({python_path}).state_dict(), "weights.pth")',
     ),
-    Format(rb"model\.weights\.h5$", "the file is a Keras model", _KERAS),
 )
 _OTHER_ARCHIVE = Format(b"", "the file is a zip archive that torch.save did not write", _UNPACK)
 _OLD_TAR = Format(
@@ -119,7 +116,7 @@ def unknown(path: Path) -> DataError:
         "CN305",
         _("the file is damaged or is not a weights file"),
         where=str(path),
-        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet, Caffe and Keras"),
         hint=_("copy or download the file again"),
     )
 
@@ -137,6 +134,6 @@ def _other_format(path: Path, known: Format) -> DataError:
         "CN305",
         _(known.what),
         where=str(path),
-        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet, Caffe and Keras"),
         hint=_(known.hint, path=command(path), python_path=repr(str(path))),
     )
