@@ -60,7 +60,7 @@ def load_weights(path: str | Path, net: nn.Module) -> Report:
     Nothing is downloaded, and no code in the file is run.
 
     Args:
-        path: a local file of safetensors, torch.save, MXNet or Caffe, whatever its name.
+        path: a local file of safetensors, torch.save, MXNet, Caffe or Keras, whatever its name.
         net: the network to load into.
 
     Raises:
