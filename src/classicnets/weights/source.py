@@ -17,7 +17,7 @@ from classicnets.models.graph import DATA, Graph, Node, module_name
 from classicnets.runs import checkpoint, graph_file
 from classicnets.strict_json import parse
 from classicnets.text import _, command
-from classicnets.weights import caffe, caffe_graph, files, keras, formats, mxnet_symbol, node_tensors
+from classicnets.weights import caffe, caffe_graph, files, formats, keras, mxnet_symbol, node_tensors
 from classicnets.weights.mxnet_symbol import Symbol
 
 _START_BYTES = 512
