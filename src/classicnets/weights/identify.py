@@ -109,17 +109,16 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
     if network and network.matches:
         matches, published = [*network.matches], []
     likely = len(published) if 0 < len(published) < len(matches) else 0
-    if not matches and not network:
-        nearest = max((_nearest(net, read.tensors) for net in NETS), key=lambda match: match.similarity)
-    tensors = (
-        files.read(read.path, data=False)[0] if network else read.tensors
-    )  # also those that the network leaves out
+    if not matches and not network and not run:
+        nearest = _nearest(read.tensors)
+    # a network may leave tensors of the file out
+    tensors = files.read(read.path, data=False)[0] if network else read.tensors
     return Identity(
         path=str(read.path),
         tensor_count=len(tensors),
         element_count=sum(tensor.numel() for tensor in tensors.values()),
         matches=tuple(matches),
-        nearest=nearest if nearest and nearest.similarity else None,
+        nearest=nearest,
         run=run,
         format=read.format,
         network=network,
@@ -186,9 +185,12 @@ def _difference(matches: Sequence[Match]) -> Difference | None:
     return first_difference({match.net: _built(match) for match in matches}) if len(matches) > 1 else None
 
 
-def _nearest(net: str, tensors: dict[str, Tensor]) -> Match:
-    """The network in the configuration most similar to the file, and what differs."""
-    fit = best_fit(net, tensors)
+def _nearest(tensors: dict[str, Tensor]) -> Match | None:
+    """The network most similar to a file, in the most similar configuration, and what differs."""
+    fits = {net: best_fit(net, tensors) for net in NETS}
+    net, fit = max(fits.items(), key=lambda item: item[1].similarity)
+    if not fit.similarity:
+        return None
     classes, channels, size = fit.configuration
     return Match(
         net=net,
