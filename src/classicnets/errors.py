@@ -232,9 +232,9 @@ What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image
 many; a run then lists each of them in its split.csv.""",
     "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
-files from elsewhere are those of safetensors, torch.save, MXNet and Caffe, whatever their names. Only their tensors are
-read; no code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused if a single
-bit has changed. If several processes have saved it in parts, all files of its folder are needed.
+files from elsewhere are those of safetensors, torch.save, MXNet, Caffe and Keras, whatever their names. Only their
+tensors are read; no code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused
+if a single bit has changed. If several processes have saved it in parts, all files of its folder are needed.
 What to do: copy or download the file again, or use another checkpoint. --trust uses a checkpoint that you have changed
 yourself.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents

@@ -103,3 +103,15 @@ def test_a_mean_image_has_no_place_in_other_libraries(tmp_path: Path) -> None:
     weights.convert(files.model, tmp_path / "run", graph=str(files.definition), mean=str(files.mean_file))
     with pytest.raises(UsageError, match="mean_image"):
         weights.write_for(tmp_path / "run", "caffe", tmp_path / "net")
+
+
+def test_a_run_of_ours_is_changed_as_other_weights_are(run: Path, tmp_path: Path, cli: CommandLine) -> None:
+    code, out, err = cli("weights", "convert", run, "-o", tmp_path / "same.safetensors")
+    assert code == 0 and "network  lenet_caffe" in out and "note" not in out, err
+    assert same_weights(run, tmp_path / "same.safetensors")
+    before, after = cn.Run(run), cn.Run(tmp_path / "same.safetensors")
+    assert after.classes == before.classes == ("bird", "cat", "dog")
+    assert after.predictor.preprocess == before.predictor.preprocess
+    code, out, err = cli("weights", "convert", tmp_path / "same.safetensors", "-o", tmp_path / "gray", "--gray")
+    assert code == 0 and "folded for gray images" in out, err
+    assert cn.Run(tmp_path / "gray").predictor.preprocess.channels == 1

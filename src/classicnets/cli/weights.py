@@ -29,8 +29,8 @@ class Identify:
     """Options of `weights identify`."""
 
     files: list[str] = option(
-        help="weights of PyTorch, safetensors, MXNet or Caffe, such as .pth or .caffemodel, and files that belong to"
-        " them: deploy.prototxt, NAME-symbol.json, mean.binaryproto; no code in them is run",
+        help="weights of PyTorch, safetensors, MXNet, Caffe or Keras, such as .pth or .caffemodel, and files that"
+        " belong to them: deploy.prototxt, NAME-symbol.json, mean.binaryproto; no code in them is run",
         metavar="FILE",
         nargs="+",
     )
@@ -41,7 +41,8 @@ class Convert:
     """Options of `weights convert` that are not in `ConvertOptions`."""
 
     file: str = option(
-        help="weights of Caffe, MXNet, PyTorch or safetensors, such as .caffemodel, .params or .pth", metavar="FILE"
+        help="weights of Caffe, MXNet, PyTorch, Keras or safetensors, such as .caffemodel, .params or .pth; or a run",
+        metavar="FILE",
     )
     out: str = option(
         help="run folder, or one file that ends in .safetensors; with --to, the file of the other library",
@@ -164,7 +165,7 @@ ACTIONS = {
         lambda args: identify(*args.files, as_json=args.json),
     ),
     "convert": Action(
-        "turn weights of Caffe, MXNet or PyTorch into a run, which predicts, is exported, and is trained further",
+        "turn weights of Caffe, MXNet, PyTorch or Keras into a run, which predicts, is exported and is trained further",
         (Convert, ConvertOptions),
         convert,
     ),

@@ -17,6 +17,7 @@ from classicnets.spec import ConvertOptions
 from classicnets.text import _, command, nearest, plural
 from classicnets.values import Preprocess, Recipe, stored_names
 from classicnets.weights import caffe
+from classicnets.weights.source import Source
 
 _SETTINGS = ("image_size", "resize", "pad", "fit", "views", "mean", "std", "background")  # of a recipe
 _BYTE = 255  # pixels are 0 to 255 in files of Caffe and MXNet, and 0 to 1 in Preprocess
@@ -45,16 +46,15 @@ class Preparation:
         return self.recipe.preprocess(network.spec.in_channels, network.spec.image_size)
 
 
-def prepare(network: Network, format: str, stated: Mapping[str, Any], options: ConvertOptions) -> Preparation:
+def prepare(network: Network, source: Source, options: ConvertOptions) -> Preparation:
     """Find out how images are prepared.
 
-    The options count first, then what the files state, then the network's recipe. A network without one gets pixels
-    from 0 to 255 if it is of Caffe or MXNet, and from 0 to 1 otherwise.
+    The options count first, then what the files state, then the network's recipe, or that of a run of ours. A network
+    without one gets pixels from 0 to 255 if it is of Caffe or MXNet, and from 0 to 1 otherwise.
 
     Args:
         network: the network, for color channels in the order of the file.
-        format: the format of the file, as `Source.format`.
-        stated: what the definition states: "scale", "mean_values", "crop" and "mean_file".
+        source: the files.
         options: what the user says.
 
     Raises:
@@ -65,10 +65,12 @@ def prepare(network: Network, format: str, stated: Mapping[str, Any], options: C
     _check_settings(options.settings)
     spec = network.spec
     published = resolve.published(spec.name) if spec.kind == "registry" else None
-    recipe = published or _plain(format)
+    if "preprocess" in source.run and "recipe" in source.run:
+        published = _of_run(source.run)
+    recipe = published or _plain(source.format)
     given = {key: value for key, value in options.settings.items() if key != "image_size"}
     resolved = resolve.apply(replace(recipe, net=spec.name, image_size=spec.image_size), given)
-    values, notes = _from_files(resolved.recipe, stated, options, spec.in_channels)
+    values, notes = _from_files(resolved.recipe, source.preprocessing, options, spec.in_channels)
     image: Tensor | None = values.pop("image", None)
     for key in set(values) & set(given):
         del values[key]
@@ -77,13 +79,20 @@ def prepare(network: Network, format: str, stated: Mapping[str, Any], options: C
     if published is None:
         notes.append(
             _("pixels are passed from 0 to 255, as usual in its library; --scale and --mean change this")
-            if format in _OF_BYTES
+            if source.format in _OF_BYTES
             else _("pixels are passed from 0 to 1; --scale and --mean change this")
         )
     if not recipe.mean and image is None:
         recipe = replace(recipe, mean=(0.0,))
         notes.append(_("no mean is subtracted, although the network was probably trained with one: --mean gives it"))
     return Preparation(recipe=recipe, sources=stored_names(sources), mean_image=image, notes=tuple(notes))
+
+
+def _of_run(run: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run of ours, with the preprocessing that its weights were trained with."""
+    saved = Preprocess.from_dict(run["preprocess"])
+    values = {key: getattr(saved, key) for key in _SETTINGS}
+    return replace(Recipe.from_dict(run["recipe"]), **values)
 
 
 def _plain(format: str) -> Recipe:

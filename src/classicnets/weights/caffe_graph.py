@@ -82,7 +82,6 @@ class _Input:
     name: str
     shape: tuple[int, ...] | None
     layer: Layer | None = None
-    place: str = ""
 
 
 def _stated(net: Message, i: int) -> tuple[int, ...] | None:
@@ -103,7 +102,7 @@ def _inputs(layer: Layer) -> Iterator[_Input]:
             shape = tuple(shapes[min(i, len(shapes) - 1)].all("dim"))
         else:
             shape = (1, *sizes) if None not in sizes and not i else None
-        yield _Input(top, shape, layer, settings.place("shape"))
+        yield _Input(top, shape, layer)
 
 
 def _image_shape(image: _Input) -> tuple[int, int, int] | None:
@@ -117,7 +116,7 @@ def _image_shape(image: _Input) -> tuple[int, int, int] | None:
             name=image.name,
             shape=stated,
         )
-        raise MessageError(what, image.place)
+        raise MessageError(what, image.layer.settings.place("shape") if image.layer else "")
     _number, channels, height, width = image.shape
     return channels, height, width
 

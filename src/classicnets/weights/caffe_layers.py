@@ -70,7 +70,7 @@ class Layer:
         transform: the preprocessing of a layer that reads data.
         blobs: its weights, if the file has them.
         rules: the rules that include it in some networks, and those that exclude it.
-        place: where the file has it: "line 12" or "byte 345".
+        message: what the file has of it.
     """
 
     name: str
@@ -81,12 +81,13 @@ class Layer:
     transform: Message
     blobs: list[Message]
     rules: tuple[list[Message], list[Message]] = field(default=([], []))
-    place: str
+    message: Message
 
     def problem(self, what: str, setting: str = "", *, hint: str = "") -> MessageError:
         """Return an error that names the layer, and the line or byte of one of its settings."""
         what = _("layer {name} ({type}): {what}", name=self.name or "''", type=self.type, what=what)
-        return MessageError(what, self.settings.place(setting) if setting in self.settings else self.place, hint=hint)
+        place = self.settings.place(setting) if setting in self.settings else self.message.place()
+        return MessageError(what, place, hint=hint)
 
 
 def layers(net: Message) -> list[Layer]:
@@ -167,7 +168,7 @@ def _layer(message: Message, kind: str) -> Layer:
         transform=transform,
         blobs=message.all("blobs"),
         rules=(message.all("include"), message.all("exclude")),
-        place=message.place(),
+        message=message,
     )
 
 

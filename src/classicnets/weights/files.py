@@ -1,4 +1,4 @@
-"""Reads tensors from files of safetensors, torch.save, MXNet and Caffe, whatever their names; runs no code in them."""
+"""Reads tensors from files of safetensors, torch.save, MXNet, Caffe and Keras by content; runs no code in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from classicnets.files import mapped, native_path
 from classicnets.runs import checkpoint
 from classicnets.strict_json import parse
 from classicnets.text import _, byte_count
-from classicnets.weights import caffe, formats, mxnet_params, numpy_archive, pickles, tensors
+from classicnets.weights import caffe, formats, keras, mxnet_params, numpy_archive, pickles, tensors
 
 _MAX_BYTES = 4 * 2**30  # VGG-16 has half a GiB
 _START_BYTES = 512
@@ -46,7 +46,7 @@ def read_content(path: Path, *, data: bool) -> Content:
 
     Args:
         path: a file of safetensors or torch.save, a list of arrays of MXNet, an archive of NumPy arrays, or a model of
-            Caffe.
+            Caffe or Keras.
         data: whether to read the values; otherwise the tensors are on the meta device and have only shapes.
 
     Returns:
@@ -61,6 +61,7 @@ def read_content(path: Path, *, data: bool) -> Content:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
             format = "mxnet" if mxnet_params.sniff(start) else "numpy" if numpy_archive.sniff(file) else ""
+            format = format or ("keras" if keras.sniff(file) else "")
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError("CN305", _("the weights file cannot be opened"), where=str(path), why=why) from error
@@ -73,6 +74,8 @@ def read_content(path: Path, *, data: bool) -> Content:
         )
     if start[8:9] == b"{" and not any(start[5:8]):  # after the length of the header, of 8 bytes
         return Content("safetensors", *_read_safetensors(path, data=data))
+    if format == "keras":
+        return Content("keras", keras.read(path, data=data), {})
     if format:
         return Content(format, mxnet_params.read(path, data=data), {})
     formats.refuse(path, start)

@@ -14,7 +14,6 @@ from classicnets.text import _, command
 _DOWNLOAD = "download the file itself, not the page that shows it"
 _START_BYTES = 512
 _CONVERT = "load it with its own library, and save its tensors with torch.save"
-_KERAS = "in Python: read it with keras or h5py, and save its tensors with torch.save"
 _UNPACK = "unpack it, and use the file of weights inside"
 _MEAN = "classicnets weights convert NAME.caffemodel --graph deploy.prototxt --mean {path} -o DIR"
 _OF_CAFFE = "classicnets weights convert NAME.caffemodel --graph {path} -o DIR"
@@ -60,7 +59,6 @@ _JSON = Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weigh
 _FORMATS = (
     Format(rb"version https://git-lfs", "the file is a pointer of Git LFS, not the file itself", "git lfs pull"),
     Format(rb"\s*<(!doctype html|html|head|\?xml|!--)", "the file is a web page, so a download has failed", _DOWNLOAD),
-    Format(rb"\x89HDF\r\n\x1a\n", "the file is an HDF5 file, as Keras and TensorFlow write them", _KERAS),
     Format(rb"GGUF", "the file is a GGUF file, a format for language models", _CONVERT),
     Format(rb"....TFL3", "the file is a TensorFlow Lite model", _CONVERT),
     Format(rb"\x93NUMPY", "the file is a NumPy array", _CONVERT),
@@ -94,7 +92,6 @@ _ARCHIVES = (  # by the name of a file in a zip archive
         "the file is a TorchScript program",
         'in Python, if you trust it: torch.save(torch.jit.load({python_path}).state_dict(), "weights.pth")',
     ),
-    Format(rb"model\.weights\.h5$", "the file is a Keras model", _KERAS),
 )
 _OTHER_ARCHIVE = Format(b"", "the file is a zip archive that torch.save did not write", _UNPACK)
 _OLD_TAR = Format(
@@ -187,7 +184,7 @@ def unknown(path: Path) -> DataError:
         "CN305",
         _("the file is damaged or is not a weights file"),
         where=str(path),
-        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet, Caffe and Keras"),
         hint=_("copy or download the file again"),
     )
 
@@ -205,7 +202,7 @@ def _other_format(path: Path, known: Format) -> DataError:
         "CN305",
         _(known.what),
         where=str(path),
-        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet, Caffe and Keras"),
         hint=_hint(path, known),
     )
 

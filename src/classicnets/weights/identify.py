@@ -38,7 +38,7 @@ def identify(path: str | Path) -> Identity:
     read, and no code in the file is run.
 
     Args:
-        path: a file of safetensors, torch.save, MXNet or Caffe, whatever its name.
+        path: a file of safetensors, torch.save, MXNet, Caffe or Keras, whatever its name.
 
     Raises:
         DataError: CN305 if the file cannot be read, or has no tensors.

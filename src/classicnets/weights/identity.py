@@ -11,12 +11,13 @@ from classicnets.text import shape as shape_text
 from classicnets.weights import node_tensors
 from classicnets.weights.differences import Difference
 
-_LIBRARIES = {"caffe": "Caffe", "mxnet": "MXNet", "numpy": "MXNet", "torch": "PyTorch"}
+_LIBRARIES = {"caffe": "Caffe", "mxnet": "MXNet", "numpy": "MXNet", "torch": "PyTorch", "keras": "Keras"}
 _FORMATS = {
     "caffe": "weights of Caffe",
     "mxnet": "weights of MXNet",
     "numpy": "arrays of NumPy, as MXNet 2 writes them",
     "torch": "weights of PyTorch",
+    "keras": "a model of Keras",
     "safetensors": "a file of safetensors",
 }
 

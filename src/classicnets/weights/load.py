@@ -12,7 +12,7 @@ from classicnets.errors import DataError
 from classicnets.runs import checkpoint
 from classicnets.text import _, command
 from classicnets.text import shape as shape_text
-from classicnets.weights import files
+from classicnets.weights import files, recognize
 
 _MAX_MISMATCHES = 8  # tensors that the error lists
 
@@ -52,13 +52,15 @@ def _names(names: tuple[str, ...]) -> str:
 def load_weights(path: str | Path, net: nn.Module) -> Report:
     """Load weights into `net`, in place, where names and shapes agree.
 
+    If the file has none of the names, each layer takes the weights of one with the same shapes, in the order of the
+    names, where conv2 comes before conv10; provided that each has one partner.
     The last linear layer keeps its values if the file has another number of classes. If the file's first convolution is
     for color images and that of `net` for grayscale images, its kernels are summed over the three channels: for a
     grayscale image this gives the output of the color network, provided that all channels are normalized alike.
     Nothing is downloaded, and no code in the file is run.
 
     Args:
-        path: a local file of safetensors, torch.save, MXNet or Caffe, whatever its name.
+        path: a local file of safetensors, torch.save, MXNet, Caffe or Keras, whatever its name.
         net: the network to load into.
 
     Raises:
@@ -81,7 +83,9 @@ def _match(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tupl
     if metadata:  # a classicnets checkpoint has more than weights
         file_tensors = checkpoint.weights(file_tensors)
     prefix = files.prefix_of(file_tensors, state)
-    tensors = {name: file_tensors[prefix + name] for name in state if prefix + name in file_tensors}
+    names = {name: prefix + name for name in state if prefix + name in file_tensors}
+    names = names or recognize.pair(state, file_tensors)
+    tensors = {name: file_tensors[source] for name, source in names.items()}
     converted = _convert_to_grayscale(tensors, state)
     head = [name.rpartition(".")[0] for name, tensor in state.items() if tensor.dim() == 2][-1:]
     has_new_head, mismatches = False, []
@@ -108,7 +112,8 @@ def _match(path: str | Path, state: Mapping[str, Tensor], *, data: bool) -> tupl
     # weight and bias of the head belong together
     new = [name for name in state if name.rpartition(".")[0] in head] if has_new_head else []
     tensors = {name: tensor for name, tensor in tensors.items() if name not in new}
-    unused = [name for name in file_tensors if not (name.startswith(prefix) and name.removeprefix(prefix) in tensors)]
+    used = {names[name] for name in tensors}
+    unused = [name for name in file_tensors if name not in used]
     report = Report(
         loaded=tuple(tensors), converted=tuple(converted), unused=tuple(unused), newly_initialized=tuple(new)
     )

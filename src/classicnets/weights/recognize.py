@@ -258,6 +258,47 @@ def _by_pairs(net: str, layers: list[Layer], tensors: Mapping[str, Tensor]) -> R
     return None
 
 
+def pair(state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the name in a file of each tensor of a network whose names the file does not have.
+
+    Layers are paired by their shapes, and those of equal shapes in the order of their names. The first layer may have
+    other channels, and the last one other outputs.
+
+    Args:
+        state: the state dict of any network.
+        tensors: those of the file.
+
+    Returns:
+        The names by those of the network; {} unless each layer has one partner.
+    """
+    own, other = _in_order(dict(state)), _layers(tensors)
+    if len(own) != len(other) or len(own) > _MAX_LAYERS:
+        return {}
+    partners: dict[object, list[Layer]] = {}
+    for layer, signature in zip(other, _loose_signatures(other, tensors), strict=True):
+        partners.setdefault(signature, []).append(layer)
+    names: dict[str, str] = {}
+    for layer, signature in zip(own, _loose_signatures(own, state), strict=True):
+        if not partners.get(signature):
+            return {}
+        partner = partners[signature].pop(0)
+        names |= {name: partner[role] for role, name in layer.items()}
+    return names
+
+
+def _loose_signatures(layers: list[Layer], tensors: Mapping[str, Tensor]) -> list[object]:
+    """The signatures of layers, without the channels of the first kernel and the outputs of the last dense layer."""
+    kernels = [i for i, layer in enumerate(layers) if len(_weight(layer, tensors)) == 4]
+    dense = [i for i, layer in enumerate(layers) if len(_weight(layer, tensors)) == 2]
+    signatures: list[object] = [_signature(layer, tensors) for layer in layers]
+    for i in kernels[:1]:
+        out, _channels, *size = _weight(layers[i], tensors)
+        signatures[i] = ("kernel", out, *size)
+    for i in dense[-1:]:
+        signatures[i] = ("head", _weight(layers[i], tensors)[1])
+    return signatures
+
+
 def _in_order(state: State) -> list[Layer]:
     """The layers of a network in its own order."""
     layers = _layers(state)

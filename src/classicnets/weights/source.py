@@ -17,13 +17,14 @@ from classicnets.models.graph import DATA, Graph, Node, module_name
 from classicnets.runs import checkpoint, graph_file
 from classicnets.strict_json import parse
 from classicnets.text import _, command
-from classicnets.weights import caffe, files, formats, mxnet_symbol, node_tensors
+from classicnets.weights import caffe, caffe_graph, files, formats, keras, mxnet_symbol, node_tensors
 from classicnets.weights.mxnet_symbol import Symbol
 
 _START_BYTES = 512
 _MAX_NAME = 200  # characters
 _MAX_JSON_BYTES = 16 * 2**20
 _NUMBERED = re.compile(r"-\d{4}$")  # the epoch in the names of MXNet's files
+_WITH_DEFINITION = {"caffe", "keras"}  # formats whose files of weights may define the network, too
 _SYMBOL_SUFFIX = "-symbol.json"
 
 Shape = tuple[int, int, int]
@@ -56,7 +57,7 @@ class Source:
 
     Attributes:
         path: the file of weights.
-        format: "safetensors", "torch", "mxnet", "numpy" or "caffe".
+        format: "safetensors", "torch", "mxnet", "numpy", "caffe" or "keras".
         tensors: with a graph, the weights of its nodes in torch's layout, such as "conv1.weight"; without one, all
             tensors by the names of the file (without the prefix of a classicnets checkpoint).
         graph_path: the file that the graph is from, which may be the file of weights; None without a graph.
@@ -114,7 +115,7 @@ def read(path: Path, graph: Path | None = None, *, data: bool) -> Source:
                 error.hints = (*error.hints, _("rename {name} if it is of another network", name=beside.name))
             raise
         return source
-    if content.format == "caffe":
+    if content.format in _WITH_DEFINITION:
         try:
             return _joined(path, content, tensors, read_definition(path))
         except DataError:  # published files may have only the layers with weights, or layers that are not known
@@ -132,15 +133,20 @@ def read_definition(path: Path) -> Definition:
     try:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
-            is_caffe = caffe.is_model(mapped(path))
+            is_caffe, is_keras = caffe.is_model(mapped(path)), keras.sniff(file)
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError("CN305", _("the file of the network cannot be opened"), where=str(path), why=why) from error
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
         return _read_json(path)
+    if is_keras:
+        return _of(path, keras.graph(path))
     if not is_caffe:
         formats.refuse_graph(path, start)
-    read = caffe.graph(path)
+    return _of(path, caffe.graph(path))
+
+
+def _of(path: Path, read: caffe_graph.Definition) -> Definition:
     return Definition(
         path=path, name=read.name, nodes=tuple(read.nodes), input=read.input, preprocessing=read.preprocessing
     )

@@ -243,13 +243,16 @@ def caffemodel(net: CaffeNet) -> Iterator[bytes]:
 
 
 def _new_layer(layer: Layer, arrays: Sequence[np.ndarray]) -> bytes:
-    """A LayerParameter: shapes have as many axes as they need."""
+    """A LayerParameter: shapes have as many axes as they need. Settings that V1 does not have are left out."""
     content = _block(1, layer.name.encode()) + _block(2, layer.type.encode())
     content += b"".join(_block(3, name.encode()) for name in layer.bottoms)
     content += b"".join(_block(4, name.encode()) for name in layer.tops)
     for array in arrays:
         dims = _block(1, b"".join(_varint(n) for n in array.shape))
         content += _block(7, _block(7, dims) + _block(5, array.astype("<f4").tobytes()))
+    if layer.settings and layer.type in _FIELDS and set(layer.settings) <= set(_FIELDS[layer.type][3]):
+        _name, number, _v1, fields = _FIELDS[layer.type]
+        content += _block(number, b"".join(_setting(fields[name], value) for name, value in layer.settings.items()))
     return _block(100, content)
 
 
