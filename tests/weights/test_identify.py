@@ -20,7 +20,7 @@ from classicnets.errors import ClassicnetsError, DataError
 from classicnets.models.graph import Graph, Node
 from classicnets.models.registry import NETS
 from classicnets.runs import graph_file
-from classicnets.weights import caffe_write, mxnet_params
+from classicnets.weights import caffe_write, mxnet_params, mxnet_symbol_write
 from classicnets.weights.differences import first_difference, similarity
 from classicnets.weights.identify import identify, identify_files
 from classicnets.weights.identity import Companion, Identity
@@ -264,6 +264,20 @@ def test_a_checkpoint_names_the_network_of_its_run(blobs: Path) -> None:
     metadata = {"classicnets.checkpoint": json.dumps({"net": 5})}
     save_file({"net/w": torch.zeros(2)}, "strange.safetensors", metadata)
     assert identify("strange.safetensors").lines()[-1] == "No network of the registry is similar."
+
+
+def test_training_takes_only_files_with_the_names_of_the_network() -> None:
+    """The names of the nodes of a graph are not those of the file."""
+    nodes = [replace(node, settings=dict(node.settings)) for node in LENET.nodes]
+    for node in nodes:
+        node.settings.pop("ceil", None)  # of windows that divide their input
+    Path("net-symbol.json").write_text(mxnet_symbol_write.write(nodes, LENET.input))
+    tensors = mxnet_symbol_write.name_tensors(nodes, weights(LENET))
+    mxnet_params.write(tensors, Path("net-0007.params"))
+    found = identify("net-0007.params")
+    assert "ip1_weight" in mxnet_params.read(Path("net-0007.params"), data=False)
+    assert found.lines()[1] == "lenet_caffe for 10 classes and 1x28x28 images: net-symbol.json computes the same"
+    assert found.commands == ("classicnets weights convert net-0007.params -o net",)
 
 
 def test_weights_of_an_unknown_network_have_the_nearest_one() -> None:

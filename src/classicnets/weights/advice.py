@@ -119,9 +119,17 @@ def _groups(groups: Mapping[str, int]) -> Iterator[str]:
 
 
 def for_weights(
-    read: Source, matches: Sequence[Match], network: Network | None, means: Sequence[Path]
+    read: Source, matches: Sequence[Match], network: Network | None, means: Sequence[Path], *, loads: bool
 ) -> Iterator[str]:
-    """Yield the commands that use weights, the most probable first."""
+    """Yield the commands that use weights, the most probable first.
+
+    Args:
+        read: the weights.
+        matches: the networks that they fit, the most probable first.
+        network: the network that a file defines, if any.
+        means: mean images that were given with the weights.
+        loads: whether the file has the names of the first match.
+    """
     path, is_color = read.path, _channels(read, matches) == 3
     mean = _mean(read, means) if read.format == "caffe" and is_color else []
     if read.run:
@@ -138,7 +146,7 @@ def for_weights(
         for match in matches[:_MAX_NETS]:
             yield _convert(path, "--net", match.net, *mean)
     is_bgr = read.format == "caffe" and is_color  # networks read RGB, and `convert` changes the order
-    if matches and not matches[0].renamed and not is_bgr and not (network and not network.matches):
+    if loads and not is_bgr and not (network and not network.matches):
         yield command("classicnets", "train", matches[0].net, "--weights", path, "--data", "FOLDER")
 
 

@@ -19,7 +19,7 @@ from classicnets.text import shape as shape_text
 from classicnets.weights import advice, caffe, files, formats, same_function, source
 from classicnets.weights.differences import Difference, first_difference, similarity
 from classicnets.weights.identity import Companion, Identity, Match, Network
-from classicnets.weights.recognize import Recognized, best_fit, by_graph, by_names
+from classicnets.weights.recognize import Recognized, best_fit, by_graph, by_names, state_on_meta
 from classicnets.weights.source import Definition, Source
 
 _CHECKPOINT_PREFIX = "net/"  # prefix of the weights in a classicnets checkpoint
@@ -111,8 +111,9 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
     likely = len(published) if 0 < len(published) < len(matches) else 0
     if not matches and not network and not run:
         nearest = _nearest(read.tensors)
-    # a network may leave tensors of the file out
+    # with a network, they have its names, and it may leave some out
     tensors = files.read(read.path, data=False)[0] if network else read.tensors
+    loads = bool(matches) and _has_names(tensors, matches[0])
     return Identity(
         path=str(read.path),
         tensor_count=len(tensors),
@@ -125,7 +126,7 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
         likely=likely,
         difference=None if network else _difference(matches[: likely if likely > 1 else None]),
         notes=tuple(advice.notes(read, matches)) if matches or network else (),
-        commands=tuple(advice.for_weights(read, matches, network, means)) if is_known else (),
+        commands=tuple(advice.for_weights(read, matches, network, means, loads=loads)) if is_known else (),
     )
 
 
@@ -179,6 +180,13 @@ def _own_first(matches: Sequence[Match], run: Mapping[str, Any]) -> list[Match]:
 def _built(match: Match) -> nn.Module:
     with torch.device("meta"):
         return NETS[match.net].load()(match.num_classes, match.in_channels, match.image_size)
+
+
+def _has_names(tensors: Mapping[str, Tensor], match: Match) -> bool:
+    """Whether a file has the names of a network, with any prefix, so that `train --weights` takes it."""
+    names = state_on_meta(match.net, (match.num_classes, match.in_channels, match.image_size))
+    prefix = files.prefix_of(tensors.keys(), names.keys())
+    return all(prefix + name in tensors for name in names)
 
 
 def _difference(matches: Sequence[Match]) -> Difference | None:
