@@ -18,6 +18,7 @@ from classicnets.runs.folder import open_run
 from classicnets.spec import ConvertOptions
 from classicnets.text import _, command, join, plural
 from classicnets.values import Preprocess, Recipe
+from classicnets.weights.besides import besides
 from classicnets.weights.source import Source, read, read_definition
 
 
@@ -95,6 +96,8 @@ def convert(path: Path, options: ConvertOptions) -> Converted:
     if mean_image is not None:
         network = edits.subtract_mean(network, mean_image)
         changes.append(_("the network subtracts the mean image itself, so its file has it, too"))
+    if others := besides(path):
+        notes.append(_("also in the file, and not used: {entries}", entries="; ".join(others)))
     if not options.classes and not source.run:
         notes.append(_("the classes are called 0 to {last}; --classes names them", last=len(classes) - 1))
     return Converted(

@@ -17,6 +17,7 @@ from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _
 from classicnets.text import shape as shape_text
 from classicnets.weights import advice, caffe, files, formats, same_function, source
+from classicnets.weights.besides import besides
 from classicnets.weights.differences import Difference, first_difference, similarity
 from classicnets.weights.identity import Companion, Identity, Match, Network
 from classicnets.weights.recognize import Recognized, best_fit, by_graph, by_names, state_on_meta
@@ -125,9 +126,15 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
         network=network,
         likely=likely,
         difference=None if network else _difference(matches[: likely if likely > 1 else None]),
-        notes=tuple(advice.notes(read, matches)) if matches or network else (),
+        notes=(*(advice.notes(read, matches) if matches or network else ()), *_besides(read.path)),
         commands=tuple(advice.for_weights(read, matches, network, means, loads=loads)) if is_known else (),
     )
+
+
+def _besides(path: Path) -> Iterator[str]:
+    """A sentence that lists what a file holds besides the weights, if there is anything."""
+    if others := besides(path):
+        yield _("Also in the file, and not used: {entries}.", entries="; ".join(others))
 
 
 def _published(matches: Sequence[Match], format: str) -> list[Match]:
