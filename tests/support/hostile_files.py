@@ -88,9 +88,20 @@ def _message(schema: Schema) -> SearchStrategy[bytes]:
     return st.lists(one, max_size=10).map(b"".join)
 
 
-def _layer(kind: str, bottom: str, top: str, rest: bytes, blobs: list[bytes]) -> bytes:
-    names = block(1, top) + block(2, kind) + block(3, bottom) + block(4, top)
-    return block(100, names + b"".join(block(7, each) for each in blobs) + rest)
+_USUAL = {  # settings that a type needs, in both forms
+    "Convolution": ("convolution_param { num_output: 2 kernel_size: 2 }", block(106, number(1, 2) + number(4, 2))),
+    "InnerProduct": ("inner_product_param { num_output: 3 }", block(117, number(1, 3))),
+    "Pooling": ("pooling_param { kernel_size: 2 }", block(121, number(2, 2))),
+    "Reshape": ("reshape_param { shape { dim: 0 dim: -1 } }", block(133, block(1, block(1, varint(0) + varint(-1))))),
+}
+_TWO_INPUTS = ("Concat", "Eltwise")
+_CHAINED = st.tuples(st.sampled_from([*_TRANSLATIONS]), st.integers(0, 9))  # a type, and which earlier layer it reads
+
+
+def _bottom(i: int, back: int) -> str:
+    """What layer `i` reads: most often the one before it."""
+    earlier = max(0, i - max(0, back - 7))
+    return f"l{earlier - 1}" if earlier else "data"
 
 
 _BLOBS = st.builds(
@@ -103,19 +114,23 @@ _BLOBS = st.builds(
 
 
 def _chain() -> SearchStrategy[bytes]:
-    """Layers that read each other, so that many of them are complete."""
+    """Layers that read each other, most of them right, so that many networks are complete."""
     layer_schema = NET.by_name["layer"].kind
     assert isinstance(layer_schema, Schema)
-    layer = st.builds(
-        _layer,
-        st.sampled_from([*_TRANSLATIONS]),
-        st.sampled_from(["data", "a", "b"]),
-        st.sampled_from(["a", "b", "c"]),
-        _message(layer_schema).map(lambda content: content[:200]) | st.just(b""),
-        st.lists(_BLOBS, max_size=3),
-    )
-    start = block(3, "data") + b"".join(number(4, n) for n in (1, *_INPUT))
-    return st.lists(layer, max_size=6).map(lambda layers: start + b"".join(layers))
+    nothing = st.just(b"")
+    rest = st.one_of(nothing, nothing, nothing, _message(layer_schema).map(lambda content: content[:200]))
+    layer = st.tuples(_CHAINED, rest, st.lists(_BLOBS, max_size=3))
+
+    def content(layers: list[tuple[tuple[str, int], bytes, list[bytes]]]) -> bytes:
+        pieces = [block(3, "data"), *(number(4, n) for n in (1, *_INPUT))]
+        for i, ((kind, back), extra, blobs) in enumerate(layers):
+            bottoms = block(3, _bottom(i, back)) * (1 + (kind in _TWO_INPUTS))
+            names = block(1, f"l{i}") + block(2, kind) + bottoms + block(4, f"l{i}")
+            usual = _USUAL.get(kind, ("", b""))[1]
+            pieces.append(block(100, names + usual + b"".join(block(7, each) for each in blobs) + extra))
+        return b"".join(pieces)
+
+    return st.lists(layer, max_size=6).map(content)
 
 
 # ------------------------------------------------------------------------------------------------- text files of Caffe
@@ -153,17 +168,18 @@ def _text(schema: Schema) -> SearchStrategy[str]:
 def _text_chain() -> SearchStrategy[str]:
     layer_schema = NET.by_name["layer"].kind
     assert isinstance(layer_schema, Schema)
-    layer = st.builds(
-        lambda kind, bottom, top, rest: (
-            f'layer {{ name: "{top}" type: "{kind}" bottom: "{bottom}" top: "{top}" {rest} }}'
-        ),
-        st.sampled_from([*_TRANSLATIONS]),
-        st.sampled_from(["data", "a", "b"]),
-        st.sampled_from(["a", "b", "c"]),
-        _text(layer_schema) | st.just(""),
-    )
-    start = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8\n'
-    return st.lists(layer, max_size=6).map(lambda layers: start + "\n".join(layers))
+    nothing = st.just("")
+    layer = st.tuples(_CHAINED, st.one_of(nothing, nothing, nothing, _text(layer_schema)))
+
+    def content(layers: list[tuple[tuple[str, int], str]]) -> str:
+        lines = ['input: "data" ' + " ".join(f"input_dim: {n}" for n in (1, *_INPUT))]
+        for i, ((kind, back), extra) in enumerate(layers):
+            bottoms = f'bottom: "{_bottom(i, back)}" ' * (1 + (kind in _TWO_INPUTS))
+            usual = _USUAL.get(kind, ("", b""))[0]
+            lines.append(f'layer {{ name: "l{i}" type: "{kind}" {bottoms} top: "l{i}" {usual} {extra} }}')
+        return "\n".join(lines)
+
+    return st.lists(layer, max_size=6).map(content)
 
 
 # ------------------------------------------------------------------------------------------------------ files of MXNet
@@ -241,7 +257,15 @@ def _params() -> SearchStrategy[bytes]:
         data = bytes(max(0, min(4 * math.prod(dims) + extra, 4096)))
         return start + shape + struct.pack("<iii", *ends) + data
 
-    arrays = st.builds(
+    right = st.builds(
+        array,
+        st.sampled_from([0, 0xF993FAC8, 0xF993FAC9]),
+        st.just(0),
+        st.lists(st.integers(1, 4), min_size=1, max_size=4),
+        st.just((1, 0, 0)),
+        st.just(0),
+    )
+    hostile = st.builds(
         array,
         st.sampled_from([0, 0xF993FAC8, 0xF993FAC9, 0xF993FACA]),
         st.sampled_from([0, 0, 0, 0, -1, 1, 2, 3]),
@@ -249,6 +273,7 @@ def _params() -> SearchStrategy[bytes]:
         st.tuples(st.sampled_from([1, 1, 1, 2, 0, -1]), st.integers(0, 2), st.integers(-1, 13) | st.just(0)),
         st.sampled_from([0, 0, 0, 0, -1, 8]),
     )
+    arrays = st.one_of(right, right, right, hostile)
     names = st.lists(st.one_of(_NAMES, st.sampled_from(["arg:a", "aux:a", "arg:"])), max_size=4)
 
     def content(all_arrays: list[bytes], all_names: list[str], counts: tuple[int, int] | None) -> bytes:
