@@ -94,7 +94,11 @@ def test_averages_of_weights_are_not_used_and_it_is_said(tmp_path: Path, average
 
 
 def test_more_weights_are_used_before_fewer(tmp_path: Path) -> None:
-    values = {"head": nn.Linear(2, 2).state_dict(), "ema": {"net": lenet()}, "b": {"x": nn.Linear(1, 1).state_dict()}}
+    values: dict[str, Any] = {
+        "head": nn.Linear(2, 2).state_dict(),
+        "ema": {"net": lenet()},
+        "b": {"x": nn.Linear(1, 1).state_dict()},
+    }
     values |= {f"c{i}": nn.Linear(1, 1).state_dict() for i in range(2)}
     values |= {"dtype": torch.float32, "samples": [torch.ones(2)], "cache": {"x": {"y": torch.ones(2)}}}
     assert besides(saved(tmp_path / "w", values)) == (

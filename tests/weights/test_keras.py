@@ -389,7 +389,7 @@ def test_the_input_of_a_functional_model_has_a_shape() -> None:
 
 
 def test_rows_that_become_images_have_as_many_values() -> None:
-    layers = [{"kind": "Reshape", "target_shape": [27, 28, 1]}, {"kind": "Flatten"}]
+    layers: list[dict[str, Any]] = [{"kind": "Reshape", "target_shape": [27, 28, 1]}, {"kind": "Flatten"}]
     with pytest.raises(MessageError, match="not that of the input"):
         translate(model(chain(*layers, shape=(784,))))
 
