@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,36 @@ def test_damaged_parts_of_an_archive_are_named(tmp_path: Path, change: Any, why:
     assert why in refusal(archive(tmp_path / "model.keras", change)).why
 
 
+def test_graph_alone_explains_other_archives(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.keras", lambda parts: parts.pop("config.json"))
+    with pytest.raises(DataError, match="cannot be used") as caught:
+        keras.graph(path)
+    assert "no config.json" in caught.value.why
+    path.write_bytes(b"PK\3\4" + bytes(50))
+    with pytest.raises(DataError, match="cannot be used") as caught:
+        keras.graph(path)
+    assert "archive is damaged" in caught.value.why
+    with pytest.raises(DataError, match="cannot be opened"):
+        keras.graph(tmp_path / "missing.keras")
+
+
+def test_repeated_parts_of_an_archive_are_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.keras", lambda parts: None)
+    with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
+        file.writestr("config.json", "{}")
+    assert "same name" in refusal(path).why
+
+
+def test_arrays_are_not_larger_than_the_file_together() -> None:
+    """Otherwise, a small file whose arrays are all in one place could fill the memory."""
+    saved = keras._open(FILES / "rows_3.keras")
+    weights = translate(model(json.loads(saved.config or ""))).weights
+    size = sum(len(array.content) for array in keras._arrays(saved, weights) if array)
+    assert keras._arrays(replace(saved, size=size), weights)
+    with pytest.raises(MessageError, match="overlap"):
+        keras._arrays(replace(saved, size=size - 1), weights)
+
+
 def test_changed_bytes_in_an_archive_are_noticed(tmp_path: Path) -> None:
     content = bytearray((FILES / "lenet_3.keras").read_bytes())
     content[content.index(b"OHDR" if b"OHDR" in content else b"TREE") - 1] ^= 1
@@ -219,6 +250,7 @@ def without_shape(config: dict[str, Any]) -> None:
         (of_kind(5, "Reshape", target_shape=[5, 2, 2]), "flat (Reshape)", "another shape, [5, 2, 2]"),
         (of_kind(5, "ReLU", max_value=6.0), "flat (ReLU)", "largest value"),
         (of_kind(6, "Conv2D", filters=2, kernel_size=1), "fc3 (Conv2D)", "a row of values"),
+        (of_kind(6, "BatchNormalization", momentum="1"), "fc3 (BatchNormalization)", "momentum is 1"),
         (of_kind(6, "BatchNormalization", axis=2), "fc3 (BatchNormalization)", "axis is 2"),
         (
             of_kind(6, "BatchNormalization", axis=-1, scale=False),
@@ -241,6 +273,9 @@ def test_layers_that_cannot_be_used_are_named(tmp_path: Path, edit: Edit, layer:
     assert layer in str(error.where) and why in error.why
 
 
+DROPPED = {"class_name": "GaussianNoise", "config": {"name": "noise"}}
+
+
 @pytest.mark.parametrize(
     ("edit", "why"),
     [
@@ -250,6 +285,9 @@ def test_layers_that_cannot_be_used_are_named(tmp_path: Path, edit: Edit, layer:
         (lambda config: config["config"].update(layers=config["config"]["layers"][:6]), "image that was flattened"),
         (lambda config: config["config"]["layers"].append(3), "not an object"),
         (lambda config: config["config"]["layers"].append({"class_name": "Dense"}), "no class or no settings"),
+        (lambda config: config["config"]["layers"].extend([{}] * 5000), "has 5,009 layers"),
+        (lambda config: config["config"].update(layers=[*config["config"]["layers"][:1], DROPPED]), "no layers beside"),
+        (of_kind(1, "Reshape", target_shape=[3, 4, 1]), "another shape"),
         (setting(0, batch_shape=[None, 5]), "shape 5, not images"),
         (setting(0, batch_shape=[None, 2, 2, 2, 2]), "shape 2x2x2x2, not images"),
     ],
@@ -317,6 +355,8 @@ def test_layers_are_computed_in_order_whatever_the_order_of_the_file() -> None:
         ([("a", "ReLU", [[1.5]])], "something other than"),
         ([("a", "ReLU", reads("x", "x"))], "2 inputs"),
         ([("f", "Flatten", reads("x")), ("g", "Flatten", reads("x")), ("a", "Concatenate", reads("f", "g"))], "joins"),
+        ([("a", "Add", reads(*["x"] * 1001))], "1,001 inputs"),
+        ([("f", "Flatten", reads("x")), ("g", "Dense", reads("f")), ("a", "Add", reads("f", "g"))], "units|out"),
         ([("p", "GlobalMaxPooling2D", reads("x")), ("a", "Add", reads("p", "x"))], "must be equal"),
     ],
 )
@@ -329,6 +369,29 @@ def test_a_model_has_one_input_and_one_output() -> None:
     layers = [("a", "ReLU", reads("x")), ("b", "ReLU", reads("x"))]
     with pytest.raises(MessageError, match="1 inputs and 2 outputs"):
         model(functional(*layers, outputs=[["a", 0, 0], ["b", 0, 0]]))
+
+
+def test_flattened_images_and_rows_are_not_added() -> None:
+    values = functional(("f", "Flatten", reads("x")), ("g", "Dense", reads("f")), ("a", "Add", reads("f", "g")))
+    values["config"]["layers"][2]["config"]["units"] = 32
+    with pytest.raises(MessageError, match="flattened in different orders"):
+        translate(model(values))
+
+
+def test_the_input_of_a_functional_model_has_a_shape() -> None:
+    values = functional(("a", "ReLU", reads("x")))
+    values["config"]["layers"][0]["config"]["batch_shape"] = [None, "4", 4, 2]
+    with pytest.raises(MessageError, match="does not state the shape"):
+        model(values)
+    values["config"]["output_layers"] = None
+    with pytest.raises(MessageError, match="1 inputs and 0 outputs"):
+        model(values)
+
+
+def test_rows_that_become_images_have_as_many_values() -> None:
+    layers: list[dict[str, Any]] = [{"kind": "Reshape", "target_shape": [27, 28, 1]}, {"kind": "Flatten"}]
+    with pytest.raises(MessageError, match="not that of the input"):
+        translate(model(chain(*layers, shape=(784,))))
 
 
 def test_a_long_chain_needs_no_recursion() -> None:

@@ -133,12 +133,24 @@ def tree(*children: int, stated: int | None = None) -> bytes:
 
 GROUP = header((17, struct.pack("<QQ", 200, 300)))
 NAMES = b"HEAP" + bytes(4) + struct.pack("<QQQ", 16, 0, 340) + bytes(8) + b"a\0b\0\xff\0".ljust(16, b"\0")
+SPACE = struct.pack("<BBBBQ", 2, 1, 0, 1, 2)
+FLOAT = struct.pack("<BBBBIHHBBBBI", 0x11, 0x20, 31, 0, 4, 0, 32, 23, 8, 0, 23, 127)
+COMPACT = struct.pack("<BBHff", 3, 0, 8, 1.5, -2)
+GROUP_WITHOUT_LINKS = header((2, struct.pack("<BBQQ", 0, 0, NOWHERE, NOWHERE)))
 CONTINUED = header((16, struct.pack("<QQ", 112, 24)))
 LONG = struct.pack("<QQ", 112, 24 * 1000)
 TEXT = struct.pack("<BBBBI", 0x13, 0, 0, 0, 4) + struct.pack("<BBBBI", 1, 0, 0, 0, 0) + b"text"
 ATTRIBUTE = struct.pack("<BBHHH", 1, 0, 2, 8, 8) + b"a".ljust(8, b"\0") + TEXT.ljust(24, b"\0")
 
 
+def array(space: bytes = SPACE, type_: bytes = FLOAT, layout: bytes = COMPACT, at: int = 600) -> tuple[int, bytes]:
+    """An array of two numbers, which are in its header unless the layout says otherwise."""
+    return at, header((1, space), (3, type_), (8, layout))
+
+
+LINKED = [(96, GROUP), (200, tree(400)), (300, NAMES), (400, table((0, 600)))]  # to an object at byte 600
+SHARED = struct.pack("<BBHIII", 1, 0, 1, 1, 16, 0) + struct.pack("<HHBxxx", 3, 8, 2) + bytes(8)
+EMPTY = [(600, GROUP_WITHOUT_LINKS), (700, GROUP_WITHOUT_LINKS)]
 AGAIN = (16, struct.pack("<QQ", 112, 1301 * (8 + len(ATTRIBUTE))))
 
 
@@ -152,6 +164,15 @@ AGAIN = (16, struct.pack("<QQ", 112, 1301 * (8 + len(ATTRIBUTE))))
         ([(96, GROUP), (200, tree(400)), (300, NAMES), (400, table((99, 600)))], "outside of the heap"),
         ([(96, GROUP), (200, tree(200)), (300, NAMES)], "more than"),
         ([(96, GROUP), (200, tree(200, stated=60_000)), (300, NAMES)], "there is no table of links|expected"),
+        ([(96, GROUP), (200, tree(400)), (300, NAMES), (400, table((0, 600), (0, 700))), *EMPTY], "two members 'a'"),
+        ([(96, GROUP), (200, b"TREE\1"), (300, NAMES)], "there is no tree of links"),
+        ([*LINKED, array(space=struct.pack("<BBBB", 3, 1, 0, 1))], "3 and 1 axes"),
+        ([*LINKED, array(layout=b"\2\1")], "version 2 of the layout"),
+        ([*LINKED, array(layout=struct.pack("<BBQQ", 3, 1, 96, 9))], "an array of 8 bytes has 9"),
+        ([*LINKED, array(layout=struct.pack("<BBQQ", 3, 1, 99_999, 8))], "truncated"),
+        ([(96, header((12, b"\4" + ATTRIBUTE[1:])))], "an attribute has the version 4"),
+        ([(96, SHARED)], "objects share"),
+        ([(96, header((6, struct.pack("<BBH", 1, 1, 2000))))], "a name has 2,000 bytes"),
         ([(96, CONTINUED)], "more than"),
         ([(96, header(*[(16, LONG)] * 1000))], "more than"),
         ([(96, header(*[(12, ATTRIBUTE)] * 1300, AGAIN))], "more than"),
@@ -162,6 +183,32 @@ def test_hostile_files_end_soon(objects: list[tuple[int, bytes]], why: str) -> N
     """What refers to itself or to one place many times is noticed, and the number of parts is limited."""
     with pytest.raises(MessageError, match=why):
         hdf5.read(memoryview(file_of(*objects, size=100_000)))
+
+
+@pytest.mark.parametrize(
+    ("type_", "layout", "values"),
+    [
+        (FLOAT, COMPACT, [1.5, -2]),
+        (FLOAT.replace(b"\x20", b"\x21"), struct.pack("<BBH", 3, 0, 8) + struct.pack(">ff", 1.5, -2), [1.5, -2]),
+        (struct.pack("<BBBBI", 0x10, 8, 0, 0, 2), struct.pack("<BBHhh", 3, 0, 4, -3, 4), [-3, 4]),
+        (struct.pack("<BBBBI", 0x10, 0, 0, 0, 1), struct.pack("<BBHBB", 3, 0, 2, 200, 4), [200, 4]),
+    ],
+)
+def test_arrays_in_headers_and_of_other_types(type_: bytes, layout: bytes, values: list[float]) -> None:
+    objects = [*LINKED, array(type_=type_, layout=layout)]
+    ((name, only),) = hdf5.read(memoryview(file_of(*objects, size=2000))).arrays()
+    assert name == "a" and only.values().tolist() == values
+
+
+def test_a_heap_without_the_text_is_damaged() -> None:
+    kind = struct.pack("<BBBBI", 0x19, 1, 0, 0, 16) + struct.pack("<BBBBI", 0x13, 0, 0, 0, 1)
+    rest = b"a".ljust(8, b"\0") + kind + struct.pack("<BBBBI", 1, 0, 0, 0, 0) + struct.pack("<IQI", 1, 1000, 7)
+    attribute = struct.pack("<BBHHH", 1, 0, 2, len(kind), 8) + rest
+    heap = b"GCOL" + struct.pack("<BxxxQ", 1, 64) + struct.pack("<HHIQ", 1, 1, 0, 5) + bytes(40)
+    objects = [(96, header((17, struct.pack("<QQ", 700, 300)), (12, attribute))), (700, tree()), (300, NAMES)]
+    group = hdf5.read(memoryview(file_of(*objects, (1000, heap), size=2000)))
+    with pytest.raises(MessageError, match="there is no text 7"):
+        group.attributes["a"].text()
 
 
 def test_groups_are_not_nested_without_end() -> None:

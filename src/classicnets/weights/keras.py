@@ -122,17 +122,29 @@ def _open(path: Path) -> _Saved:
         root = hdf5.read(content)
         attribute = root.attributes.get("model_config")
         return _Saved(attribute.text() if attribute else None, root, len(content))
-    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        if _WEIGHTS not in names:
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return _open_archive(archive, content)
+    except (MessageError, OSError):
+        raise
+    except Exception as error:  # damage anywhere in an archive can raise any exception
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MessageError(_("the archive is damaged: {reason}", reason=reason)) from error
+
+
+def _open_archive(archive: zipfile.ZipFile, content: memoryview) -> _Saved:
+    """Open the parts of an archive, whose bytes are `content`."""
+    names = archive.namelist()
+    for name in (_CONFIG, _WEIGHTS):
+        if name not in names:
             what = _(
-                "the archive has no {name}; weights in several files, or in those of NumPy, are not read", name=_WEIGHTS
+                "the archive has no {name}; weights in several files, or in those of NumPy, are not read", name=name
             )
             raise MessageError(what, hint=_('in Python: save the model with model.save("model.keras")'))
-        if len(set(names)) < len(names):
-            raise MessageError(_("two parts of the archive have the same name"))
-        part = _part(archive, _WEIGHTS, content)
-        return _Saved(bytes(_part(archive, _CONFIG, content)), hdf5.read(part), len(part))
+    if len(set(names)) < len(names):
+        raise MessageError(_("two parts of the archive have the same name"))
+    part = _part(archive, _WEIGHTS, content)
+    return _Saved(bytes(_part(archive, _CONFIG, content)), hdf5.read(part), len(part))
 
 
 def _part(archive: zipfile.ZipFile, name: str, content: memoryview) -> memoryview:
@@ -288,10 +300,6 @@ def _explained(path: Path) -> Iterator[None]:
         where = _("{path}, {place}", path=path, place=error.at) if error.at else str(path)
         what = _("the Keras file cannot be used")
         raise DataError("CN305", what, where=where, why=error.what, hint=error.hint or ()) from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, struct.error) as error:
-        what, reason = _("the weights file is truncated or damaged"), " ".join(str(error).split())
-        hint = _("copy or download the file again")
-        raise DataError("CN305", what, where=str(path), why=reason[:300], hint=hint) from error
     except OSError as error:
         why = error.strerror or str(error)
         raise DataError("CN305", _("the file cannot be opened"), where=str(path), why=why) from error
