@@ -180,6 +180,20 @@ MEASURED = [
     Measured(
         "DropConnect is better than dropout.", "dropconnect", "test_accuracy", "more", [("dropout", "dropconnect")]
     ),
+    Measured(
+        "ReLU makes training easier, whatever the initial weights.",
+        "initialization",
+        "train_accuracy",
+        "more",
+        [
+            (f"initialize={initialize},activation={other}", f"initialize={initialize},activation=relu")
+            for initialize in ("xavier_uniform", "as_built", "normal")
+            for other in ("sigmoid", "tanh")
+        ],
+    ),
+    Measured("More epochs make a network more accurate.", "size", "test_accuracy", "more", [("plain", "more_epochs")]),
+    Measured("A wider network is more accurate.", "size", "test_accuracy", "more", [("plain", "wide")]),
+    Measured("A narrower network overfits less.", "size", "generalization_gap", "less", [("plain", "narrow")]),
     Measured("Weight decay regularizes LeNet.", "weight_decay", "generalization_gap", "less", [("none", "decay")]),
     Measured(
         "The LeNet of the book's second edition is more accurate than that of the first.",

@@ -210,6 +210,10 @@ What to do: change what the message names. classicnets study show pooling prints
 The study was edited after it was started, or it was started with another version of classicnets or of torch.
 What to do: start it anew with classicnets study run FOLDER/study.toml; the finished runs stay where they are. Or change
 the file back, or install the versions that the message names.""",
+    "CN219": """The network cannot be written as a file of this library, because a layer has no equivalent there.
+Caffe, MXNet and Gluon have fewer layers than torch, and torchvision has certain networks only. With another layer in
+its place, the file would give other predictions, so nothing was written. The message names the layer and the reason.
+What to do: export the network as ONNX, which has all layers (`classicnets export RUN`), or choose another library.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.
@@ -228,9 +232,9 @@ What to do: `classicnets data check FOLDER` lists all such files. --on-bad-image
 many; a run then lists each of them in its split.csv.""",
     "CN305": """A checkpoint or a weights file is truncated, damaged or of an unknown format.
 classicnets replaces checkpoints atomically, so a truncated one comes from an interrupted copy or a full disk. Weights
-files from elsewhere are those of safetensors, torch.save, MXNet and Caffe, whatever their names. Only their tensors are
-read; no code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused if a single
-bit has changed. If several processes have saved it in parts, all files of its folder are needed.
+files from elsewhere are those of safetensors, torch.save, MXNet, Caffe and Keras, whatever their names. Only their
+tensors are read; no code in them is executed. A checkpoint has a checksum over its weights and metadata, and is refused
+if a single bit has changed. If several processes have saved it in parts, all files of its folder are needed.
 What to do: copy or download the file again, or use another checkpoint. --trust uses a checkpoint that you have changed
 yourself.""",
     "CN306": """The data or the weights do not match. The data has other classes, another image shape or other contents

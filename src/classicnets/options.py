@@ -20,6 +20,8 @@ from classicnets.text import _, note
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 GROUPS = (
+    "network",
+    "preprocessing",
     "data",
     "recipe",
     "run",

@@ -21,6 +21,8 @@ ON_BAD_IMAGE = ("fail", "skip")
 PARALLEL_FORMS = ("ddp", "towers", "hybrid", "auto")
 EXPORT_FORMATS = ("onnx", "torch", "web", "executorch", "triton")
 EXPORT_INPUTS = ("pixels", "float")
+CHANNEL_ORDERS = ("rgb", "bgr")
+WEIGHT_TARGETS = ("torchvision", "caffe", "mxnet", "gluon")
 MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
 
 # Options of several commands: keyword arguments of `option`.
@@ -386,6 +388,81 @@ class ExportOptions:
     def is_folder(self) -> bool:
         """Return whether a folder is written, not a file."""
         return self.format == "triton" or (self.format == "web" and not self.single_file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """How weights of another library become a run: what the file does not say, and what is changed.
+
+    Raises:
+        UsageError: CN204 for a value of the wrong type or out of range.
+    """
+
+    graph: str | None = option(
+        None,
+        help="definition of the network: deploy.prototxt, NAME-symbol.json or NAME.graph.json",
+        group="network",
+        metavar="FILE",
+        shown="that in the file, or NAME-symbol.json beside NAME.params",
+    )
+    net: str | None = option(
+        None,
+        help="network of `classicnets list`, if the tensors fit several",
+        group="network",
+        metavar="NET",
+        shown="found by the tensors",
+    )
+    classes: str | None = option(
+        None, help="text file with the name of a class on each line", group="network", metavar="FILE", shown="numbers"
+    )
+    new_head: bool = option(
+        False, help="replace the last layer by a new one for the classes of --classes, to be trained", group="network"
+    )
+    groups: int | None = option(
+        None,
+        help="number of groups of the convolutions: 1 makes grouped weights dense, with zeros; 2 splits them again",
+        group="network",
+        metavar="N",
+        shown="as in the file",
+        minimum=1,
+    )
+    gray: bool = option(False, help="fold the weights of a color network for gray images", group="network")
+    mean: str | None = option(
+        None,
+        help="mean image (.binaryproto), or the mean of each channel from 0 to 255 in the order of the file's channels,"
+        " such as 104,117,123",
+        group="preprocessing",
+        metavar="MEAN",
+        shown="that of --graph, or of the network's recipe",
+    )
+    scale: float | None = option(
+        None,
+        help="factor of pixels from 0 to 255, after the mean is subtracted",
+        group="preprocessing",
+        metavar="FACTOR",
+        shown="that of --graph, or of the network's recipe",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    channel_order: str | None = option(
+        None,
+        help="order of the color channels that the weights expect; networks here read RGB, so the weights of BGR are"
+        " turned around",
+        group="preprocessing",
+        choices=CHANNEL_ORDERS,
+        shown="bgr for Caffe, rgb for others",
+    )
+    settings: Mapping[str, Any] = option(
+        dict,
+        help="how images are resized and cropped: image_size=227 resize=256 fit=stretch views=10",
+        group="preprocessing",
+        metavar="KEY=VALUE",
+        flag="--set",
+        shown="the network's recipe",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 def run_spec(net: Any, /, **options: Any) -> tuple[RunSpec, Any | None]:

@@ -22,6 +22,7 @@ from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.idx import make_idx_folder
 from support.images import make_image_folder, make_imagenet
+from support.old_weights import make_files
 
 OWN_NET = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 
@@ -37,6 +38,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         patch.chdir(root)
         run = cn.train("own.py:net", data=str(gray), epochs=1, quiet=True)
         stopped = Session.start(plan(*run_spec("lenet_d2l", data=str(gray), epochs=1)), lambda _: None)
+    old = make_files(root / "old")
+    (root / "names.txt").write_text("a\nb\nc\nd\ne\n")
     seeds = root / "seeds"
     seeds.mkdir()
     (seeds / "seeds.json").write_text("{}")
@@ -48,6 +51,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "STOPPED": str(root / stopped.folder.path),
         "SEEDS": str(seeds),
         "WEIGHTS": str(root / run.folder.last),
+        "CAFFE": str(old.model),
+        "PROTOTXT": str(old.definition),
+        "NAMES": str(root / "names.txt"),
         "IMAGENET": str(make_imagenet(root / "imagenet")),
         "IMAGE": str(next(color.rglob("*.png"))),
         "ONNX": str(root / "none.onnx"),
@@ -176,6 +182,13 @@ REFUSED: list[tuple[str, str]] = [
     ("list --offline", "does not take"),
     ("explain CN201 --lang zh", "does not take"),
     ("weights identify WEIGHTS --device cpu", "does not take"),
+    ("weights identify WEIGHTS -o run", "does not take"),
+    ("weights convert CAFFE --graph PROTOTXT --net lenet_d2l -o run", "the graph is not lenet_d2l"),
+    ("weights convert RUN --to onnx -o run", "argument --to: invalid choice"),
+    ("weights convert RUN --to caffe --gray -o run", "--gray has no effect with --to"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --groups 0", "--groups must be at least 1"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --scale 0", "--scale must be at least 1e-06"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --mean ''", "--mean must not be empty"),
 ]
 
 
@@ -238,6 +251,15 @@ EFFECTIVE: list[tuple[str, str]] = [
     ("data preview COLOR --json", "--fit crop"),
     ("data preview COLOR --json", "--size 32"),
     ("data preview COLOR --json", "-o b.png"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--mean 104,117,123"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--scale 0.5"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--channel-order rgb"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--gray"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--groups 1"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--set resize=14"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json", "--classes NAMES"),
+    ("weights convert CAFFE --graph PROTOTXT -o run --json --classes NAMES", "--new-head"),
+    ("weights convert CAFFE --set image_size=12 -o run --json", "--graph PROTOTXT"),
 ]
 
 

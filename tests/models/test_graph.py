@@ -238,6 +238,7 @@ def test_factors_along_other_axes_and_of_rows() -> None:
 EVERY_KIND: dict[str, dict[str, Any]] = {
     "conv": {"out": 6, "kernel": [3, 2], "stride": [2, 1], "padding": [1, 0], "dilation": [1, 2], "groups": 2},
     "pool": {"mode": "max", "whole": True},
+    "pad": {"padding": [1, 0, 2, 3]},
     "lrn": {"size": 3, "alpha": 1.0, "beta": 0.5, "k": 1},
     "dense": {"out": 5, "bias": False},
     "relu": {},
@@ -257,6 +258,7 @@ EVERY_KIND: dict[str, dict[str, Any]] = {
     "flatten": {},
     "batch_norm": {"eps": 1e-3, "momentum": 0.01},
     "scale": {},
+    "mean_image": {},
 }
 
 
@@ -437,6 +439,7 @@ INVALID: list[tuple[list[Node], str]] = [
     ([node("a", "pool", "data", padding=[2, 0], **WINDOW)], "a padding of 2x0 is not smaller than the window of 2x2"),
     ([node("a", "pool", "data", mode="max", kernel=[8, 8], stride=[1, 1])], "its window of 8x8 does not fit"),
     ([node("a", "pool", "data", mode="max", kernel=[1, 1], stride=[2, 2], ceil=True)], "its last window would start"),
+    ([node("a", "pad", "data", padding=[1, 1])], r"padding is \[1, 1\]; allowed is \[left, right, top, bottom\]"),
     ([node("a", "lrn", "data", size=4, alpha=1, beta=1, k=1)], "size is 4; an even window is not allowed"),
     ([node("a", "lrn", "data", size=3, alpha=1, beta=1, k=0)], "k is 0; allowed is a number above 0"),
     ([node("a", "prelu", "data", channels=3)], "channels is 3, but its input has 4"),

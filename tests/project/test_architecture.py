@@ -23,7 +23,7 @@ NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_t
 # A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
 GROUND = {"errors", "values", "machine", "options", "spec", "text", "files", "workers", "events", "strict_json"}
 GROUND |= {"schema", "checksum", "trust"}
-TOOLS = {"audit", "coach", "forecast", "studies", "handwriting", "export", "compat", "serve", "parallel"}
+TOOLS = {"audit", "coach", "forecast", "studies", "handwriting", "export", "compat", "serve", "parallel", "conversion"}
 ORDER = [
     GROUND,
     {"models", "recipes"},

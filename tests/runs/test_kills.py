@@ -123,7 +123,7 @@ def test_resumes_after_a_kill_at_every_call_that_changes_a_file(place: Place) ->
 
 
 def write_carelessly(patch: pytest.MonkeyPatch) -> None:
-    def careless(path: Any, content: Any) -> None:
+    def careless(path: Any, content: Any, *, option: str) -> None:
         path.write_bytes(content)
 
     patch.setattr(files.write_whole, "__code__", careless.__code__)

@@ -300,7 +300,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "xml": (content(b"<?xml version='1.0'?><Error>AccessDenied"), "a web page", "download the file itself"),
     "lfs": (content(LFS), "a pointer of Git LFS", "git lfs pull"),
     "zip": (archive, "a zip archive", "unpack it"),
-    "h5": (content(b"\x89HDF\r\n\x1a\n" + bytes(100)), "an HDF5 file", "h5py"),
+    "h5": (content(b"\x89HDF\r\n\x1a\n" + bytes(100)), "the Keras file cannot be used", "save it again"),
     "onnx": (content(b"\x08\x0a\x12\x07pytorch"), "an ONNX model", "classicnets evaluate"),
     "gguf": (content(b"GGUF\3\0\0\0"), "a GGUF file", "its own library"),
     "gzip": (content(gzip.compress(b"x")), "compressed by gzip", "gunzip"),

@@ -166,8 +166,8 @@ def load(
         path=path,
         name=str(facts.get("net", path.stem)),
         weights=path.name,
-        data=facts.get("data_name"),
-        fingerprint=facts.get("fingerprint"),
+        data=facts.get("data_name") or None,
+        fingerprint=facts.get("fingerprint") or None,
         size_fingerprint=facts.get("size_fingerprint"),
         copies=facts.get("copies"),
         accuracy=facts.get("test_accuracy"),
@@ -244,8 +244,8 @@ class Run(Model):
             path=self.folder.path,
             name=spec.display_name,
             weights=self.weights_file.name,
-            data=self.facts["data"],
-            fingerprint=self.facts["fingerprint"],
+            data=self.facts["data"] or None,
+            fingerprint=self.facts["fingerprint"] or None,
             size_fingerprint=self.facts.get("size_fingerprint"),
             on_bad_image=self.facts.get("on_bad_image", "fail"),
             copies=self.facts.get("copies"),
@@ -257,7 +257,9 @@ class Run(Model):
 
     def __repr__(self) -> str:
         result = self.facts.get("result")
-        status = f"test accuracy {result['test_accuracy']:.4f}" if result else "not finished"
+        status = "converted" if "converted" in self.facts else "not finished"
+        if result:
+            status = f"test accuracy {result['test_accuracy']:.4f}"
         return f"Run({str(self.folder.path)!r}: {status})"
 
     @property

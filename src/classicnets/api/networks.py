@@ -24,11 +24,12 @@ from classicnets.runs.folder import find_net, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command
 from classicnets.text import shape as shape_text
-from classicnets.weights.identify import Identity
 from classicnets.weights.identify import identify as identify_file
+from classicnets.weights.identify import identify_files as identify_all
+from classicnets.weights.identity import Companion, Identity
 
-__all__ = ["Comparison", "Identity", "Table", "compare", "create", "differences", "draw", "explain", "identify"]
-__all__ += ["layers", "vary"]
+__all__ = ["Companion", "Comparison", "Identity", "Table", "compare", "create", "differences", "draw", "explain"]
+__all__ += ["identify", "identify_files", "layers", "vary"]
 
 _DEFAULT_INPUT = (1, 28, 28)  # for your own network: images of Fashion-MNIST
 
@@ -165,6 +166,18 @@ def identify(path: str | Path) -> Identity:
         DataError: CN305, the file contains no weights.
     """
     return identify_file(path)
+
+
+def identify_files(paths: Sequence[str | Path]) -> list[Identity | Companion]:
+    """Identify several files that may belong together: weights, definitions of networks, mean images of Caffe.
+
+    A network that a file defines is used for the weights that it fits; see `weights.identify.identify_files`.
+
+    Raises:
+        DataError: CN305, a file cannot be read; CN306, weights and a network do not fit.
+        UsageError: CN205, a graph file is not valid.
+    """
+    return identify_all(paths)
 
 
 def _create_from_graph(spec: NetSpec, **numbers: int | None) -> nn.Module:

@@ -94,12 +94,14 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.json:
         about_model = {"model": str(model.path), "weights": model.weights, "computed_in": model.predictor.precision}
+        about_model["images"] = report.preprocessing.protocol(model.predictor.preprocess)
         data = options.data or model.data
         print(dump({**about_model, "data": data, "classes": model.classes, **result.to_dict()}))
     elif options.csv:
         _print_csv(result, model.classes)
     else:
         _print_summary(model, options.data, result)
+        print(_("images: {protocol}", protocol=report.preprocessing.protocol(model.predictor.preprocess)))
         if lost := report.lines.left_out(result.left_out):
             print(lost)
         if result.accepted:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         )
     models = [api.models.Run(folder, net=paths.net, device="cpu", trust=paths.trust) for folder in paths.folders]
     model = models[0]
-    name = model.path.resolve().name
+    name = model.path.resolve().name.removesuffix(".safetensors")
     path = Path(paths.out or (name + _FOLDERS[options.format] if options.is_folder else name))
     if path.is_dir() and paths.out and not options.is_folder:
         path /= name

@@ -86,7 +86,7 @@ class Calibration:
         """Return the calibration of the run with these facts in its run.json."""
         result = facts.get("result")
         if result is None:
-            return cls(missing="unfinished")
+            return cls(missing="converted" if "converted" in facts else "unfinished")
         calibration = cls.from_facts(result)
         if calibration.missing == "old":
             return cls(missing=none_possible(Recipe.from_dict(facts["recipe"])) or "old")
@@ -116,6 +116,8 @@ class Calibration:
             return _("the probabilities of validation images are not finite")
         if self.missing == "views":
             return _("the temperature of the run was fitted for the mean over several views, and this file uses one")
+        if self.missing == "converted":
+            return _("the weights were converted, and a temperature is fitted on the validation images of a run")
         if self.missing == "unfinished":
             return _("the run is not finished, and a temperature is fitted at the end")
         return _("an older version of classicnets trained it, which fitted no temperature")

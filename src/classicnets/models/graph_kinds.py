@@ -20,6 +20,7 @@ from classicnets.models.graph_layers import (
     Eltwise,
     Exponential,
     Logarithm,
+    MeanImage,
     Power,
     WideAvgPool2d,
     WideMaxPool2d,
@@ -187,6 +188,12 @@ def _pool(s: Settings, inputs: Sequence[Shape]) -> Layer:
     return Layer((channels, *(axis.count for axis in axes)), 0, lambda: kinds[wide](**arguments))
 
 
+def _pad(s: Settings, inputs: Sequence[Shape]) -> Layer:
+    channels, height, width = _image(inputs[0])
+    left, right, top, bottom = padding = tuple(s["padding"])
+    return Layer((channels, height + top + bottom, width + left + right), 0, lambda: nn.ZeroPad2d(padding))
+
+
 def _lrn(s: Settings, inputs: Sequence[Shape]) -> Layer:
     shape, size, alpha, beta, k = _image(inputs[0]), s["size"], s["alpha"], s["beta"], s["k"]
     if size % 2 == 0:
@@ -228,6 +235,11 @@ def _scale(s: Settings, inputs: Sequence[Shape]) -> Layer:
     axis, bias = _axis(s, inputs[0]), s["bias"]
     count = inputs[0][axis - 1]
     return Layer(inputs[0], count * (1 + bias), lambda: ChannelScale(count, bias=bias, axis=axis))
+
+
+def _mean_image(_s: Settings, inputs: Sequence[Shape]) -> Layer:
+    shape = _image(inputs[0])
+    return Layer(shape, math.prod(shape), lambda: MeanImage(shape))
 
 
 def _concat(s: Settings, inputs: Sequence[Shape]) -> Layer:
@@ -306,6 +318,10 @@ _SCALED = {"scale": _real(1.0), "shift": _real(0.0)}
 _BASE = {"base": _Setting("a number above 0 other than 1, or null for e", lambda v: v is None or _is_base(v), None)}
 
 
+def _are_sides(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 4 and all(_is_whole(n, 0, _MAX_WINDOW) for n in value)
+
+
 def _is_base(value: Any) -> bool:
     return _is_real(value) and value > 0 and value != 1
 
@@ -340,6 +356,9 @@ KINDS: dict[str, Kind] = {
             "whole": _flag(False),
         },
         _pool,
+    ),
+    "pad": Kind(
+        {"padding": _Setting(f"[left, right, top, bottom], each an integer from 0 to {_MAX_WINDOW}", _are_sides)}, _pad
     ),
     "lrn": Kind(
         {
@@ -379,4 +398,5 @@ KINDS: dict[str, Kind] = {
         {"eps": _real(1e-5, above=0), "momentum": _real(0.1, low=0, high=1), "scale": _flag(True)}, _batch_norm
     ),
     "scale": Kind({"bias": _flag(False), "axis": _AXIS}, _scale),
+    "mean_image": Kind({}, _mean_image),
 }

@@ -184,6 +184,24 @@ class ChannelScale(nn.Module):
 # Caffe pads by up to the window less 1, torch by up to half of the window. Windows, sizes and divisors are the same.
 
 
+class MeanImage(nn.Module):
+    """Subtracts a stored image, which is not trained, as Caffe subtracts the mean of its training images.
+
+    Args:
+        shape: channels, height and width of the images.
+    """
+
+    mean: Tensor
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(tuple(shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, C, H, W] to the same shape."""
+        return x - self.mean
+
+
 class WideMaxPool2d(nn.MaxPool2d):
     """Max pooling that may be padded by more than half of its window, as in Caffe, where torch refuses.
 

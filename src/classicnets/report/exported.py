@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from classicnets.text import _, byte_count, command, join, plural, shape, visible
+from classicnets.report import preprocessing
+from classicnets.text import _, byte_count, command, join, plural, visible
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _rows(file: ExportedFile) -> _Rows:
     yield _("classes"), plural("{n} class: {names}", "{n:,} classes: {names}", len(classes), names=names)
     yield from _data_rows(facts)
     yield _("input"), _input(file, preprocess)
-    yield from _preprocessing_rows(preprocess)
+    yield from preprocessing.rows(preprocess)
     yield from _confidence_rows(facts)
     yield from _origin_rows(file)
 
@@ -87,35 +88,6 @@ def _input(file: ExportedFile, preprocess: Preprocess) -> str:
     if preprocess.channels == 1:
         return _("image: float32 [{sizes}], gray, 0 to 1; you resize the image, the file does the rest", sizes=sizes)
     return _("image: float32 [{sizes}], RGB, 0 to 1; you resize the image, the file does the rest", sizes=sizes)
-
-
-def _preprocessing_rows(preprocess: Preprocess) -> _Rows:
-    side = shape((preprocess.side, preprocess.side))
-    fits = {
-        "stretch": _("stretched or shrunk to {size} pixels", size=side),
-        "crop": _("the center square, resized to {size} pixels", size=side),
-        "letterbox": _("padded with black to a square, resized to {size} pixels", size=side),
-    }
-    yield _("size"), fits[preprocess.fit]
-    if preprocess.pad:
-        yield (
-            _("padding"),
-            plural("{n} black pixel on each side", "{n} black pixels on each side", preprocess.pad),
-        )
-    if preprocess.padded != preprocess.image_size or preprocess.views > 1:
-        yield (
-            _("crop"),
-            plural(
-                "{n} view of {size} pixels",
-                "mean over {n} views of {size} pixels",
-                preprocess.views,
-                size=shape(preprocess.shape[1:]),
-            ),
-        )
-    yield _("color"), _("gray") if preprocess.channels == 1 else _("RGB")
-    mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (preprocess.mean, preprocess.std))
-    yield _("normalization"), _("mean {mean}, standard deviation {std}, of values from 0 to 1", mean=mean, std=std)
-    yield _("background"), _("{color}, behind transparent parts", color=preprocess.background)
 
 
 def _confidence_rows(facts: dict[str, Any]) -> _Rows:

@@ -20,14 +20,22 @@ from classicnets.strict_json import dump
 from classicnets.text import _, plural
 
 KEY = "classicnets.checkpoint"
+SUFFIX = ".safetensors"
 _VERSION = 2  # 1 has no checksum
 _CHECKSUM = re.compile(rb'\\"checksum\\": \\"([0-9a-f]{64})\\"')  # in the header, where JSON is escaped twice
 _MAX_HEADER = 64 * 2**20
 
 
-def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Replace `path` atomically with a checkpoint. Raises MachineError CN401 if it cannot be written."""
-    write_whole(path, content(tensors, facts))
+def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any], *, option: str = "--runs") -> None:
+    """Replace `path` atomically with a checkpoint. Raises MachineError CN401 if it cannot be written.
+
+    Args:
+        path: the file.
+        tensors: the weights, and what else the checkpoint has.
+        facts: its metadata.
+        option: the option that chose the file or its folder, which an error suggests.
+    """
+    write_whole(path, content(tensors, facts), option=option)
 
 
 def content(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes | bytearray:
@@ -121,6 +129,19 @@ def load(
             hint=_("pass a run folder, such as runs/lenet_d2l-fashion_mnist-1"),
         )
     return tensors, facts
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Return the facts of a checkpoint without its tensors; {} for a file of another program.
+
+    Raises:
+        DataError: CN305 if the file is missing or damaged.
+    """
+    try:
+        with native_path(path) as name, safetensors.safe_open(name, framework="pt") as file:
+            return check_facts(path, file.metadata() or {}) or {}
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, " ".join(str(error).split())) from error
 
 
 def _read(file: Any, key: str, rows: Rows) -> Tensor:

@@ -28,9 +28,17 @@ def locate(run: RunFolder, data: str | Path | None, retry: Sequence[str | Path])
         retry: The words of the command, which a hint repeats with --data (see `text.again`).
 
     Raises:
-        DataError: CN302, there is nothing at this place.
+        DataError: CN302, there is nothing at this place, or the run was converted and does not know its data.
     """
     place = str(data or run.read()["data"])
+    if not place:
+        raise DataError(
+            "CN302",
+            _("the data that the network was trained on is not known"),
+            where=str(run.path),
+            why=_("its weights were converted from a file of another library"),
+            hint=_("{command}   # images of its classes", command=_with_data(retry)),
+        )
     if place in DATASETS:
         return place
     path = user_path(place)
@@ -52,7 +60,7 @@ def check(run: RunFolder, splits: ImageSplits, place: str, retry: Sequence[str |
         DataError: CN306 with the differences.
     """
     facts = run.read()
-    if splits.is_data_of(facts):
+    if splits.is_data_of(facts) or not facts["fingerprint"]:  # converted weights do not know their data
         return
     recorded = facts["fingerprint"]
     raise DataError(
@@ -80,7 +88,7 @@ def _with_data(retry: Sequence[str | Path]) -> str:
 def remember(run: RunFolder, place: str) -> None:
     """Write to run.json where the data lies now. Raises MachineError CN401."""
     facts = run.read()
-    if facts["data"] == place:
+    if facts["data"] == place or not facts["fingerprint"]:
         return
     if "spec" in facts:
         facts["spec"]["data"] = place

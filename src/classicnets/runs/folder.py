@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from classicnets import checksum, machine, schema
 from classicnets import trust as trusted
 from classicnets.errors import DataError, MachineError, UsageError
 from classicnets.files import cannot_write, sync_folder, write_json, write_whole
-from classicnets.runs import formats, net_spec, user_file
+from classicnets.runs import checkpoint, formats, net_spec, user_file
 from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command, nearest, note
 from classicnets.values import Preprocess, Recipe
@@ -245,6 +246,48 @@ class RunFolder:
         )
 
 
+class RunFile(RunFolder):
+    """A run in one .safetensors file, as `classicnets weights convert -o FILE.safetensors` writes it."""
+
+    @property
+    def last(self) -> Path:
+        """The file itself."""
+        return self.path
+
+    @property
+    def file(self) -> Path:
+        """The file itself, which has the facts in its metadata."""
+        return self.path
+
+    def read(self) -> dict[str, Any]:
+        """Return the facts in the metadata. Raises UsageError CN207 without any, DataError CN305 if damaged."""
+        return {**self._facts}
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] | None = checkpoint.read_facts(self.path).get("run")
+        if facts is None:
+            raise UsageError(
+                "CN207",
+                _("{path} has weights, but is not a run", path=self.path),
+                where=str(self.path),
+                why=_("it does not say how images are prepared and what the classes are"),
+                hint=(
+                    command("classicnets", "weights", "convert", self.path, "-o", "FOLDER"),
+                    nearest_run(self.path),
+                ),
+            )
+        return facts
+
+    def read_trained_images(self, say: Callable[[str], object] = lambda _: None) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return None: a file does not record the images that it was trained on."""
+        return None
+
+    def write(self, facts: dict[str, Any]) -> None:  # noqa: ARG002
+        """Raise MachineError CN401: the facts of a file do not change."""
+        raise MachineError("CN401", _("a run in one file is not changed"), where=str(self.path))
+
+
 def check_root(root: Path) -> None:
     """Check, before any data is read, that folders can be created in `root`; it is not created itself.
 
@@ -350,7 +393,16 @@ def _rename(temporary: Path, path: Path) -> bool:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """Open an existing run folder; a note says if run.json was changed by hand. Raises UsageError CN207."""
+    """Open an existing run folder, or a run in one file; a note says if run.json was changed by hand.
+
+    Raises:
+        UsageError: CN207 if it is no run.
+        DataError: CN305 if it is a file that is damaged.
+    """
+    if _is_file(path):
+        file = RunFile(Path(path))
+        file.read()
+        return file
     folder = RunFolder(Path(path))
     facts = folder.read()
     if facts.get(checksum.KEY, "") not in ["", checksum.of_values(facts)]:
@@ -364,8 +416,12 @@ def find_net(spec: str, *, trust: bool = False) -> NetSpec:
     Raises:
         UsageError: What `net_spec.find` and `RunFolder.net_spec` raise.
     """
-    run = RunFolder(Path(spec))
+    run = RunFile(Path(spec)) if _is_file(spec) else RunFolder(Path(spec))
     return run.net_spec(trust=trust) if run.file.is_file() else net_spec.find(spec)
+
+
+def _is_file(path: str | Path) -> bool:
+    return Path(path).suffix == checkpoint.SUFFIX and Path(path).is_file()
 
 
 def nearest_run(path: Path) -> str:

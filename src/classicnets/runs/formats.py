@@ -128,8 +128,17 @@ _RESULT = Record(
 
 _OPTIONAL_IN_RUN = """
     spec size_fingerprint needs_two_images remarks deterministic loader_threads on_bad_image command started_at
-    finished_at data_source machine batch_threads parallel result
+    finished_at data_source machine batch_threads parallel result converted
 """
+_FILE_OF_WEIGHTS = Record({"name": Text(most=1000), "bytes": _COUNT, "sha256": Text(most=64)})
+_CONVERTED = Record(
+    {
+        "format": Text(most=100),
+        "files": Several(_FILE_OF_WEIGHTS, most=1000),
+        "changes": Several(Text(most=100_000)),
+        "notes": Several(Text(most=100_000)),
+    }
+)
 RUN = Record(
     {
         "net": _NET,
@@ -163,6 +172,7 @@ RUN = Record(
         "data_source": Text(),
         "machine": Mapped(Anything()),
         "result": _RESULT,
+        "converted": _CONVERTED,
     },
     frozenset(_OPTIONAL_IN_RUN.split()),
 )
@@ -201,8 +211,9 @@ CHECKPOINT = Record(
             },
             closed=True,
         ),
+        "run": RUN,  # of a file that is a run by itself
     },
-    frozenset({"net", "recipe", "preprocess", "classes", "data_name", "seed", "fingerprint", "state", "part"}),
+    frozenset({"net", "recipe", "preprocess", "classes", "data_name", "seed", "fingerprint", "state", "part", "run"}),
 )
 
 _STATISTICS = Record({key: optional(Real()) for key in ("mean", "sd", "min", "max")})

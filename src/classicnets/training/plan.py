@@ -21,11 +21,11 @@ from classicnets.inspection.classifier import Check
 from classicnets.inspection.shapes import Table
 from classicnets.models.modules import complete, unwrap
 from classicnets.recipes import folder, resolve
-from classicnets.runs import net_spec
+from classicnets.runs import checkpoint, net_spec
 from classicnets.runs.folder import RunFolder, find_net, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
-from classicnets.text import _, assignments, plural, shape
+from classicnets.text import _, assignments, command, plural, shape
 from classicnets.training import data_rules, folder_recipe, initialize
 from classicnets.training.freeze import freeze
 from classicnets.training.network_check import check_fit, check_network
@@ -40,6 +40,7 @@ _SUMMARY = (
     "schedule",
     "initialize",
 )  # settings of the recipe in `Plan.lines`
+_OTHER_SCALE = 2.0  # ratio of standard deviations from which weights and images do not fit
 _UNUSED_SEED = 2**63 - 25  # a number that nobody chooses
 
 
@@ -252,6 +253,8 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=machine.choose_precision(device, table.macs))
         sources = {**sources, "precision": "machine"}
+    if note := _other_scale(weights, preprocess):
+        description = replace(description, notes=(*description.notes, note))
     changed = resolved.changed or network.variation or spec.limit or weights
     return Plan(
         spec=spec,
@@ -313,6 +316,25 @@ def plan_of_run(run: RunFolder, net: nn.Module | None = None, *, trust: bool = F
 def set_precision(net: nn.Module, precision: str) -> nn.Module:
     """Convert the weights to float64 if that is the precision; autocast converts to bfloat16 instead."""
     return net.double() if precision == "float64" else net
+
+
+def _other_scale(weights: str, preprocess: Preprocess) -> str:
+    """A note for weights that expect pixels of another scale than this run gives them; "" if there is none."""
+    is_ours = weights.endswith(checkpoint.SUFFIX)
+    saved = checkpoint.read_facts(Path(weights)).get("preprocess") if is_ours else None
+    if saved is None:
+        return ""
+    expected = Preprocess.from_dict(saved)
+    ratio = (sum(expected.std) / len(expected.std)) / (sum(preprocess.std) / len(preprocess.std))
+    if 1 / _OTHER_SCALE < ratio < _OTHER_SCALE:
+        return ""
+    std = ",".join(f"{number:.6g}" for number in expected.std)
+    mean = ",".join(f"{number:.6g}" for number in expected.mean)
+    return _(
+        "weights expect images that are normalized with std={std}, which this run does not: {option}",
+        std=std,
+        option=command("--set", f"mean={mean}", f"std={std}"),
+    )
 
 
 def _weights_file(source: str | Path) -> str:

@@ -203,6 +203,13 @@ class Session:
         group: Alone,
     ) -> Self:
         facts, path = run.read(), run.path
+        if "converted" in facts:
+            raise UsageError(
+                "CN208",
+                _("these weights were converted, not trained, so there is nothing to resume"),
+                where=str(path),
+                hint=command("classicnets", "train", path, "--weights", path, "--data", "DATA"),
+            )
         if "result" in facts:
             raise UsageError(
                 "CN208",

@@ -12,10 +12,12 @@ from classicnets.errors import DataError
 from classicnets.text import _, command
 
 _DOWNLOAD = "download the file itself, not the page that shows it"
+_START_BYTES = 512
 _CONVERT = "load it with its own library, and save its tensors with torch.save"
-_KERAS = "in Python: read it with keras or h5py, and save its tensors with torch.save"
 _UNPACK = "unpack it, and use the file of weights inside"
-_CAFFEMODEL = "use the .caffemodel of the network, which has its weights"
+_MEAN = "classicnets weights convert NAME.caffemodel --graph deploy.prototxt --mean {path} -o DIR"
+_OF_CAFFE = "classicnets weights convert NAME.caffemodel --graph {path} -o DIR"
+_OF_MXNET = "classicnets weights convert NAME.params --graph {path} -o DIR"
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,33 @@ class Format:
     hint: str
 
 
+_MEAN_IMAGE = Format(rb"\x08\x01\x10[\x01\x03\x04]\x18", "the file is a mean image of Caffe (.binaryproto)", _MEAN)
+_NETWORKS = (
+    Format(
+        rb"(\s|#[^\n]*\n)*+(name\s*:\s*[\"']|layers?\s*:?\s*\{|input(_dim|_shape)?\s*[:{])",
+        "the file defines a network of Caffe (.prototxt), and has no weights",
+        _OF_CAFFE,
+    ),
+    Format(
+        rb'\s*\{\s*"nodes"\s*:\s*\[',
+        "the file defines a network of MXNet (-symbol.json), and has no weights",
+        _OF_MXNET,
+    ),
+    Format(
+        rb'\s*\{\s*"format"\s*:\s*"classicnets graph"',
+        "the file defines a network (a graph file), and has no weights",
+        "classicnets weights convert FILE --graph {path} -o DIR",
+    ),
+)
+_SOLVER = Format(
+    rb"(\s|#[^\n]*\n)*+((train_|test_)?net|(test|base|max)_(iter|interval|lr)|solver_(mode|type)|lr_policy)\s*:",
+    "the file configures the training of a network of Caffe (a solver), and has no weights",
+    "classicnets weights convert NAME.caffemodel --graph deploy.prototxt -o DIR",
+)
+_JSON = Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weights", _DOWNLOAD)
 _FORMATS = (
-    Format(rb"version https://git-lfs", "the file is a pointer of Git LFS, not the weights", "git lfs pull"),
+    Format(rb"version https://git-lfs", "the file is a pointer of Git LFS, not the file itself", "git lfs pull"),
     Format(rb"\s*<(!doctype html|html|head|\?xml|!--)", "the file is a web page, so a download has failed", _DOWNLOAD),
-    Format(rb"\x89HDF\r\n\x1a\n", "the file is an HDF5 file, as Keras and TensorFlow write them", _KERAS),
     Format(rb"GGUF", "the file is a GGUF file, a format for language models", _CONVERT),
     Format(rb"....TFL3", "the file is a TensorFlow Lite model", _CONVERT),
     Format(rb"\x93NUMPY", "the file is a NumPy array", _CONVERT),
@@ -49,13 +74,12 @@ _FORMATS = (
         "the file is an ONNX model, which is a whole network, not weights for one",
         "classicnets evaluate {path}   # if classicnets exported it",
     ),
-    Format(rb"\x08\x01\x10[\x01\x03\x04]\x18", "the file is a mean image of Caffe, not weights", _CAFFEMODEL),
-    Format(
-        rb"(\s|#[^\n]*\n)*+(name\s*:\s*[\"']|layers?\s*:?\s*\{|input(_dim|_shape)?\s*[:{])",
-        "the file defines a network of Caffe (.prototxt), and has no weights",
-        _CAFFEMODEL,
-    ),
-    Format(rb"\s*(\{|\[)\s*[\"\[{}\]]", "the file is text in JSON, not weights", _DOWNLOAD),
+    _MEAN_IMAGE,
+)
+_WEIGHTS = Format(
+    rb".{5}\0\0\0\{|\x12\x01\0\0\0\0\0\0|PK\x03\x04|\x80",
+    "the file has weights, and defines no network",
+    "classicnets weights identify {path}",
 )
 _ARCHIVES = (  # by the name of a file in a zip archive
     Format(
@@ -68,7 +92,6 @@ _ARCHIVES = (  # by the name of a file in a zip archive
         "the file is a TorchScript program",
         'in Python, if you trust it: torch.save(torch.jit.load({python_path}).state_dict(), "weights.pth")',
     ),
-    Format(rb"model\.weights\.h5$", "the file is a Keras model", _KERAS),
 )
 _OTHER_ARCHIVE = Format(b"", "the file is a zip archive that torch.save did not write", _UNPACK)
 _OLD_TAR = Format(
@@ -92,11 +115,53 @@ def refuse(path: Path, start: bytes) -> None:
         raise DataError(
             "CN305", _("the weights file is empty"), where=str(path), hint=_("copy or download the file again")
         )
-    for known in _FORMATS:
+    for known in (*_FORMATS, *_NETWORKS, _SOLVER, _JSON):
         if re.match(known.pattern, start, re.DOTALL | re.IGNORECASE):
             raise _other_format(path, known)
     if start[257:262] == b"ustar":
         raise _other_format(path, _OLD_TAR if _is_old_torch(path) else _OTHER_TAR)
+
+
+def kind_of(path: Path) -> str:
+    """Return "network" for a file that defines a network, "mean" for a mean image, and "weights" for all others.
+
+    Files that are neither, or cannot be read, are "weights", too, whose reader says what they are.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES)
+    except OSError:
+        return "weights"
+    kinds = {"network": (*_NETWORKS, _JSON), "mean": (_MEAN_IMAGE,)}
+    for kind, known in kinds.items():
+        if any(re.match(each.pattern, start, re.DOTALL | re.IGNORECASE) for each in known):
+            return kind
+    if re.match(_SOLVER.pattern, start, re.DOTALL | re.IGNORECASE):
+        return "weights"
+    return {".prototxt": "network", ".binaryproto": "mean"}.get(path.suffix.lower(), "weights")
+
+
+def refuse_graph(path: Path, start: bytes) -> None:
+    """Raise DataError CN305 if a file is in a known format that defines no network.
+
+    Args:
+        path: The file.
+        start: Its first bytes.
+    """
+    for known in (*_FORMATS, _WEIGHTS):
+        if re.match(known.pattern, start, re.DOTALL | re.IGNORECASE):
+            raise DataError(
+                "CN305",
+                _(known.what),
+                where=str(path),
+                why=networks(),
+                hint=_hint(path, known),
+            )
+
+
+def networks() -> str:
+    """Return the sentence that says which files define networks."""
+    return _("networks are read from a .prototxt or .caffemodel, a -symbol.json, or a NAME.graph.json")
 
 
 def refuse_archive(path: Path, archive: zipfile.ZipFile) -> None:
@@ -119,7 +184,7 @@ def unknown(path: Path) -> DataError:
         "CN305",
         _("the file is damaged or is not a weights file"),
         where=str(path),
-        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
+        why=_("weights are read from files of safetensors, torch.save, MXNet, Caffe and Keras"),
         hint=_("copy or download the file again"),
     )
 
@@ -137,6 +202,10 @@ def _other_format(path: Path, known: Format) -> DataError:
         "CN305",
         _(known.what),
         where=str(path),
-        why=_("weights are read from files of safetensors, torch.save, MXNet and Caffe"),
-        hint=_(known.hint, path=command(path), python_path=repr(str(path))),
+        why=_("weights are read from files of safetensors, torch.save, MXNet, Caffe and Keras"),
+        hint=_hint(path, known),
     )
+
+
+def _hint(path: Path, known: Format) -> str:
+    return _(known.hint, path=command(path), python_path=repr(str(path)))

@@ -1,171 +1,168 @@
-"""Identifies the registry network that a weights file belongs to, by tensor names and shapes."""
+"""Identifies files of weights: their library, the network that they belong to, and what to do with them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from classicnets.errors import DataError
+from classicnets.models.graph import Graph, Node
 from classicnets.models.registry import NETS
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, plural
+from classicnets.text import _
 from classicnets.text import shape as shape_text
-from classicnets.weights import files
+from classicnets.weights import advice, caffe, files, formats, same_function, source
+from classicnets.weights.besides import besides
+from classicnets.weights.differences import Difference, first_difference, similarity
+from classicnets.weights.identity import Companion, Identity, Match, Network
+from classicnets.weights.recognize import Recognized, best_fit, by_graph, by_names, state_on_meta
+from classicnets.weights.source import Definition, Source
 
 _CHECKPOINT_PREFIX = "net/"  # prefix of the weights in a classicnets checkpoint
-_IMAGE_SIZES = range(8, 320)  # image sizes that a network may have been built for
+_LIBRARIES = {"caffe": ("caffe",), "mxnet": ("mxnet", "gluon"), "numpy": ("mxnet", "gluon"), "torch": ("pytorch",)}
 
+_MAX_NODES = 1000  # of networks that are compared
 
-@dataclass(frozen=True, kw_only=True)
-class Match:
-    """A registry network compared with the tensors of a file.
-
-    Attributes:
-        net: name of the network.
-        num_classes: number of classes that it was built with for the comparison.
-        in_channels: number of image channels that it was built with.
-        image_size: image height and width that it was built with.
-        prefix: prefix of its tensor names in the file.
-        renamed: whether the file has other names, so that only shapes were compared.
-        similarity: share of tensors that agree, 0..1.
-        differences: the tensors that do not agree, in words.
-    """
-
-    net: str
-    num_classes: int
-    in_channels: int
-    image_size: int
-    prefix: str = ""
-    renamed: bool = False
-    similarity: float = 1.0
-    differences: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return plural(
-            "{net} for {n} class and {shape} images",
-            "{net} for {n} classes and {shape} images",
-            self.num_classes,
-            net=self.net,
-            shape=shape_text((self.in_channels, self.image_size, self.image_size)),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        values = asdict(self)
-        values["likeness"] = values.pop("similarity")
-        return values
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What is known about a weights file.
-
-    Attributes:
-        path: the file.
-        tensor_count: number of tensors.
-        element_count: number of elements of all tensors.
-        matches: networks with these tensors, first those with the image size of their source. There are several if
-            networks differ only in layers without tensors.
-        nearest: the most similar network if there are no matches and any tensor agrees.
-        run: the run that a classicnets checkpoint belongs to; {} for other files.
-    """
-
-    path: str
-    tensor_count: int
-    element_count: int
-    matches: tuple[Match, ...]
-    nearest: Match | None
-    run: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "path": self.path,
-            "tensors": self.tensor_count,
-            "numbers": self.element_count,
-            "matches": tuple(match.to_dict() for match in self.matches),
-            "nearest": self.nearest.to_dict() if self.nearest else None,
-            "run": self.run,
-        }
-
-    def lines(self) -> list[str]:
-        """Return the same as text."""
-        tensors = plural(
-            "{path}: {n:,} tensor with {elements:,} elements",
-            "{path}: {n:,} tensors with {elements:,} elements",
-            self.tensor_count,
-            path=self.path,
-            elements=self.element_count,
-        )
-        lines = [tensors]
-        if self.run:
-            lines.append(
-                _("written by classicnets: {net} on {data}, recipe {recipe}, seed {seed}, {epoch}", **self.run)
-            )
-        lines += [_match_line(match) for match in self.matches]
-        if self.matches:
-            lines.append(_("Activations, pooling and dropout have no tensors, so the file does not show them."))
-        elif self.nearest:
-            lines.append(
-                _("No network of the registry matches. The most similar is {net}; it differs in:", net=self.nearest)
-            )
-            lines += [f"  {difference}" for difference in self.nearest.differences]
-        else:
-            lines.append(_("No network of the registry is similar."))
-        return lines
-
-
-def _match_line(match: Match) -> str:
-    fields = {"match": match, "prefix": match.prefix}
-    if match.renamed and match.prefix:
-        return _("same shapes as {match}, under other names, with the prefix {prefix!r}", **fields)
-    if match.renamed:
-        return _("same shapes as {match}, under other names", **fields)
-    if match.prefix:
-        return _("same names and shapes as {match}, with the prefix {prefix!r}", **fields)
-    return _("same names and shapes as {match}", **fields)
+Shape = tuple[int, int, int]
 
 
 def identify(path: str | Path) -> Identity:
     """Find the network whose tensors a file has, for any prefix, number of classes and channels, and image size.
 
-    Every network of the registry is built on the meta device and compared with the file by names and shapes. No tensor
-    is read, and no code in the file is run.
+    Every network of the registry is built on the meta device and compared with the file by names and shapes; if the
+    file, or NAME-symbol.json beside NAME.params, defines a network, also by what they compute. No value of a tensor is
+    read, and no code in the file is run.
 
     Args:
-        path: a file of safetensors, torch.save, MXNet or Caffe, whatever its name.
+        path: a file of safetensors, torch.save, MXNet, Caffe or Keras, whatever its name.
 
     Raises:
         DataError: CN305 if the file cannot be read, or has no tensors.
     """
-    tensors, metadata = files.read(Path(path), data=False)
-    run = _run(metadata)
-    if metadata:
-        tensors = {name: t for name, t in tensors.items() if name.startswith(_CHECKPOINT_PREFIX)} or tensors
-    candidates = [_compare(net, tensors) for net in NETS]
-    matches = [match for match in candidates if not match.differences]
-    if any(not match.renamed for match in matches):
-        matches = [match for match in matches if not match.renamed]
-    matches.sort(key=lambda match: match.image_size != NETS[match.net].input[1])
-    nearest = max(candidates, key=lambda match: match.similarity)
+    return _identity(source.read(Path(path), data=False))
+
+
+def identify_files(paths: Sequence[str | Path]) -> list[Identity | Companion]:
+    """Identify several files that may belong together, in any order.
+
+    A network that a file defines (.prototxt, -symbol.json or graph file) is used for the weights that it fits. Other
+    networks and mean images are described for themselves.
+
+    Args:
+        paths: files of weights, of networks, and mean images of Caffe.
+
+    Returns:
+        What is known about each file, except networks that are used for weights.
+
+    Raises:
+        DataError: CN305 if a file cannot be read; CN306 if weights and a network are given that do not fit.
+        UsageError: CN205 if a graph file of classicnets is not valid.
+    """
+    kinds = {Path(path): formats.kind_of(Path(path)) for path in paths}
+    definitions = [path for path, kind in kinds.items() if kind == "network"]
+    means = [path for path, kind in kinds.items() if kind == "mean"]
+    used = set[Path]()
+    results: dict[Path, Identity | Companion] = {}
+    for path in (path for path, kind in kinds.items() if kind == "weights"):
+        read = _with_definition(path, definitions)
+        used |= {read.graph_path} if read.graph_path in definitions else set()
+        results[path] = _identity(read, means)
+    for path in definitions:
+        if path not in used:
+            results[path] = _defined(source.read_definition(path), means)
+    results |= {path: _mean(path) for path in means}
+    return [results[path] for path in kinds if path in results]
+
+
+def _with_definition(path: Path, definitions: Sequence[Path]) -> Source:
+    """The weights with the first network that they fit. Raises DataError CN306 if there are some, and none fits."""
+    errors = []
+    for definition in definitions:
+        try:
+            return source.read(path, definition, data=False)
+        except DataError as error:
+            if error.code != "CN306":
+                raise
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return source.read(path, data=False)
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+
+
+def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
+    run = _run(read.run)
+    prefix = _CHECKPOINT_PREFIX if run else ""
+    matches = [_match(each, prefix) for each in by_names(read.tensors)]
+    published = _published(matches, read.format)
+    matches = published + [match for match in matches if match not in published]
+    network, nearest = _network(read, matches) if read.nodes else None, None
+    if run:
+        matches, published = _own_first(matches, run), []
+    is_known = not run or run["net"] in [match.net for match in matches]  # and has no changed layers
+    if network and network.matches:
+        matches, published = [*network.matches], []
+    likely = len(published) if 0 < len(published) < len(matches) else 0
+    if not matches and not network and not run:
+        nearest = _nearest(read.tensors)
+    # with a network, they have its names, and it may leave some out
+    tensors = files.read(read.path, data=False)[0] if network else read.tensors
+    loads = bool(matches) and _has_names(tensors, matches[0])
     return Identity(
-        path=str(path),
+        path=str(read.path),
         tensor_count=len(tensors),
         element_count=sum(tensor.numel() for tensor in tensors.values()),
         matches=tuple(matches),
-        nearest=None if matches or not nearest.similarity else nearest,
+        nearest=nearest,
         run=run,
+        format=read.format,
+        network=network,
+        likely=likely,
+        difference=None if network else _difference(matches[: likely if likely > 1 else None]),
+        notes=(*(advice.notes(read, matches) if matches or network else ()), *_besides(read.path)),
+        commands=tuple(advice.for_weights(read, matches, network, means, loads=loads)) if is_known else (),
+    )
+
+
+def _besides(path: Path) -> Iterator[str]:
+    """A sentence that lists what a file holds besides the weights, if there is anything."""
+    if others := besides(path):
+        yield _("Also in the file, and not used: {entries}.", entries="; ".join(others))
+
+
+def _published(matches: Sequence[Match], format: str) -> list[Match]:
+    """The networks that were published for the library of a file, with images of their own size if there are such."""
+    words = _LIBRARIES.get(format, ())
+    own = [match for match in matches if match.image_size == NETS[match.net].input[1]]
+    return [match for match in own or matches if any(word in NETS[match.net].source.lower() for word in words)]
+
+
+def _match(each: Recognized, prefix: str = "") -> Match:
+    renamed = not all(source.endswith(name) for name, source in each.names.items())
+    name, own = next(iter(each.names.items()), ("", ""))
+    return Match(
+        net=each.net,
+        num_classes=each.num_classes,
+        in_channels=each.in_channels,
+        image_size=each.image_size,
+        prefix="" if renamed else prefix + own.removesuffix(name),
+        renamed=renamed,
     )
 
 
 def _run(metadata: dict[str, Any]) -> dict[str, Any]:
     """The run in the metadata of a checkpoint; {} for metadata that classicnets does not write."""
     try:
+        if "state" not in metadata and "net" in metadata:
+            net = NetSpec(**metadata["net"]).display_name
+            return {"net": net, "classes": metadata.get("classes"), "converted": True}
         state, recipe = metadata["state"], metadata["recipe"]
         fields = {"epoch": state["epoch"], "epochs": recipe["epochs"], "step": state["step"]}
         return {
@@ -178,82 +175,53 @@ def _run(metadata: dict[str, Any]) -> dict[str, Any]:
             else _("epoch {epoch} of {epochs}", **fields),
             "classes": metadata["classes"],
         }
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return {}
 
 
-def _compare(net: str, file: dict[str, Tensor]) -> Match:
-    """Build the network in the configuration most similar to the file, and report what differs."""
-    default = (NETS[net].classes, NETS[net].input[0], NETS[net].input[1])
-    state = _state(net, *default)
-    prefix = files.prefix_of(file, state)
-    tensors = {name.removeprefix(prefix): tensor for name, tensor in file.items() if name.startswith(prefix)}
-    renamed = not tensors.keys() & state.keys()
-    best: tuple[float, tuple[int, int, int], dict[str, Tensor]] = (-1.0, default, state)
-    for configuration in _configurations(default, state, tensors, renamed=renamed):
-        try:
-            state = _state(net, *configuration)
-        except (ValueError, RuntimeError):  # the network cannot be built like that
-            continue
-        similarity = _similarity(state, tensors, renamed=renamed)
-        if similarity > best[0]:
-            best = (similarity, configuration, state)
-        if similarity == 1:
-            break
-    similarity, (classes, channels, size), state = best
+def _own_first(matches: Sequence[Match], run: Mapping[str, Any]) -> list[Match]:
+    """The networks, with that of the run first, if it is one of them."""
+    return sorted(matches, key=lambda match: match.net != run.get("net"))
+
+
+def _built(match: Match) -> nn.Module:
+    with torch.device("meta"):
+        return NETS[match.net].load()(match.num_classes, match.in_channels, match.image_size)
+
+
+def _has_names(tensors: Mapping[str, Tensor], match: Match) -> bool:
+    """Whether a file has the names of a network, with any prefix, so that `train --weights` takes it."""
+    names = state_on_meta(match.net, (match.num_classes, match.in_channels, match.image_size))
+    prefix = files.prefix_of(tensors.keys(), names.keys())
+    return all(prefix + name in tensors for name in names)
+
+
+def _difference(matches: Sequence[Match]) -> Difference | None:
+    return first_difference({match.net: _built(match) for match in matches}) if len(matches) > 1 else None
+
+
+def _nearest(tensors: dict[str, Tensor]) -> Match | None:
+    """The network most similar to a file, in the most similar configuration, and what differs."""
+    fits = {net: best_fit(net, tensors) for net in NETS}
+    net, fit = max(fits.items(), key=lambda item: item[1].similarity)
+    if not fit.similarity:
+        return None
+    classes, channels, size = fit.configuration
     return Match(
         net=net,
         num_classes=classes,
         in_channels=channels,
         image_size=size,
-        prefix=prefix,
-        renamed=renamed,
-        similarity=similarity,
-        differences=tuple(_differences(net, state, tensors, renamed=renamed)),
+        prefix=fit.prefix,
+        renamed=fit.renamed,
+        similarity=fit.similarity,
+        differences=tuple(_tensor_differences(net, fit.state, fit.tensors, renamed=fit.renamed)),
     )
 
 
-def _state(net: str, classes: int, channels: int, size: int) -> dict[str, Tensor]:
-    """The tensors of a network that is built on the meta device."""
-    with torch.device("meta"):
-        state: dict[str, Tensor] = NETS[net].load()(classes, channels, size).state_dict()
-    return state
-
-
-def _configurations(
-    default: tuple[int, int, int], state: dict[str, Tensor], tensors: dict[str, Tensor], *, renamed: bool
-) -> Iterator[tuple[int, int, int]]:
-    """Classes, channels and image sizes that the network may have been built for, the most probable first."""
-    yield default
-    classes, channels, size = default
-    if renamed and len(tensors) == len(state):
-        widths = {len(tensor) for tensor in tensors.values() if tensor.dim() == 1}
-        yield from ((n, in_channels, size) for n in sorted(widths - {0}) for in_channels in (1, 3))
-    if not state.keys() <= tensors.keys():
-        return
-    first, last = next(iter(state)), [name for name, tensor in state.items() if tensor.dim() > 1][-1]
-    if tensors[last].dim() == state[last].dim():
-        classes = tensors[last].shape[0] or classes
-    axis = 1 if state[first].dim() == 4 else 0  # grows with the channels; 0 in a connection table, which lists pairs
-    if tensors[first].dim() == state[first].dim():
-        channels = default[1] * tensors[first].shape[axis] // state[first].shape[axis] or channels
-    yield classes, channels, size
-    kernels = [name for name, tensor in state.items() if tensor.dim() > 2 and name.endswith("weight")]
-    if all(tensors[name].shape == state[name].shape for name in kernels if name != first):
-        yield from ((classes, channels, other_size) for other_size in _IMAGE_SIZES)
-
-
-def _similarity(state: dict[str, Tensor], tensors: dict[str, Tensor], *, renamed: bool) -> float:
-    """The share of tensors that agree (intersection over union): by name and shape, or only by shape."""
-    if renamed:
-        shapes, file_shapes = (Counter(tensor.shape for tensor in group.values()) for group in (state, tensors))
-        agreeing = (shapes & file_shapes).total()
-    else:
-        agreeing = sum(name in tensors and tensors[name].shape == tensor.shape for name, tensor in state.items())
-    return agreeing / (len(state) + len(tensors) - agreeing)
-
-
-def _differences(net: str, state: dict[str, Tensor], tensors: dict[str, Tensor], *, renamed: bool) -> Iterator[str]:
+def _tensor_differences(
+    net: str, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, renamed: bool
+) -> Iterator[str]:
     """A sentence for each tensor that does not agree."""
     if renamed:
         unmatched = Counter(tensor.shape for tensor in state.values())
@@ -270,14 +238,106 @@ def _differences(net: str, state: dict[str, Tensor], tensors: dict[str, Tensor],
         if name not in tensors:
             yield _("{name} of {shape} is missing from the file", name=name, shape=shape)
         elif tensors[name].shape != tensor.shape:
-            file_shape = shape_text(tensors[name].shape)
-            yield _(
-                "{name} is {file_shape} in the file and {shape} in {net}",
-                name=name,
-                file_shape=file_shape,
-                shape=shape,
-                net=net,
-            )
+            fields = {"name": name, "file_shape": shape_text(tensors[name].shape), "shape": shape, "net": net}
+            yield _("{name} is {file_shape} in the file and {shape} in {net}", **fields)
     for name, tensor in tensors.items():
         if name not in state:
             yield _("{name} of {shape} is only in the file", name=name, shape=shape_text(tensor.shape))
+
+
+# ------------------------------------------------------------------------------------------------------------ networks
+
+
+def _network(read: Source, similar: Sequence[Match]) -> Network:
+    """The network of a source with nodes, and those of the registry that compute the same.
+
+    `similar` are the networks whose weights it has; if the size of the images is not stated, theirs are tried first.
+    """
+    inputs = [read.input] if read.input else []
+    channels = source.first_channels(read.nodes, read.tensors)
+    if not inputs and channels and (fitting := source.image_sizes(read)):
+        sizes = [*(match.image_size for match in similar), *(entry.input[1] for entry in NETS.values())]
+        known = dict.fromkeys(size for size in sizes if size in fitting)
+        inputs = [(channels, size, size) for size in known or [fitting.start]]
+    return _described(str(read.graph_path), read.name, read.nodes, inputs, read.tensors)
+
+
+def _described(
+    path: str, name: str, nodes: tuple[Node, ...], inputs: Sequence[Shape], tensors: Mapping[str, Tensor]
+) -> Network:
+    """A network for the first of several possible inputs for which the registry has the same one."""
+    for input in inputs:
+        if matches := tuple(map(_match, by_graph(Graph(name="", input=input, nodes=nodes), tensors))):
+            return _with_numbers(path, name, nodes, input, matches=matches)
+    if not inputs:
+        return _with_numbers(path, name, nodes, None)
+    nearest, difference = _nearest_of_graph(Graph(name="", input=inputs[0], nodes=nodes))
+    return _with_numbers(path, name, nodes, inputs[0], nearest=nearest, difference=difference)
+
+
+def _with_numbers(path: str, name: str, nodes: tuple[Node, ...], input: Shape | None, **facts: Any) -> Network:
+    outputs = None
+    if input:
+        try:
+            outputs = torch.Size(Graph(name="", input=input, nodes=nodes).output_shape).numel()
+        except ValueError as error:
+            raise DataError(
+                "CN305", _("the graph is not a network that can be built"), where=path, why=str(error)
+            ) from error
+    return Network(path=path, name=name, layers=len(nodes), input=input, outputs=outputs, **facts)
+
+
+def _nearest_of_graph(graph: Graph) -> tuple[str, Difference | None]:
+    """The network whose weights have the shapes of those of a graph, and that differs least; "" if there is none."""
+    if len(graph.nodes) > _MAX_NODES:
+        return "", None
+    try:
+        with torch.device("meta"):
+            net = same_function.without_softmax(graph).build()
+    except ValueError:  # the caller says why
+        return "", None
+    built = {match.net: _built(match) for match in map(_match, by_names(net.state_dict()))}
+    if not built:
+        return "", None
+    nearest = max(built, key=lambda name: similarity(net, built[name]))
+    return nearest, first_difference({"": net, nearest: built[nearest]})
+
+
+def _defined(definition: Definition, means: Sequence[Path]) -> Companion:
+    """A file that defines a network, without weights."""
+    path, name, nodes = str(definition.path), definition.name, definition.nodes
+    if definition.input:
+        network = _described(path, name, nodes, [definition.input], {})
+    else:  # networks of the registry for images of their own size, which is that of the crop, if there is one
+        size = definition.preprocessing.get("crop")
+        inputs = dict.fromkeys(entry.input for entry in NETS.values() if size in {None, entry.input[1]})
+        network = _with_numbers(path, name, nodes, None, matches=tuple(_of_own_size(nodes, [*inputs])))
+    kind = advice.kind(definition)
+    return Companion(
+        path=str(definition.path),
+        kind="network",
+        what=_("{kind}: {network}", kind=kind, network=network),
+        network=network,
+        notes=tuple(advice.notes_on_network(definition.nodes, definition.preprocessing, definition.path)),
+        commands=(advice.for_definition(definition, means),),
+    )
+
+
+def _of_own_size(nodes: tuple[Node, ...], inputs: Sequence[Shape]) -> Iterator[Match]:
+    """The networks that compute the same for images of the shape of their source."""
+    for input in inputs:
+        nets = [net for net, entry in NETS.items() if entry.input == input]
+        yield from map(_match, by_graph(Graph(name="", input=input, nodes=nodes), {}, nets))
+
+
+def _mean(path: Path) -> Companion:
+    """A mean image."""
+    image = caffe.mean(path)
+    values = ", ".join(f"{value:.1f}" for value in image.double().mean(dim=(1, 2)))
+    return Companion(
+        path=str(path),
+        kind="mean",
+        what=_("a mean image of Caffe, {shape}", shape=shape_text(image.shape)),
+        notes=(_("The means of its channels are {values}, in the order of the network's input.", values=values),),
+        commands=(advice.for_mean(path),),
+    )

@@ -8,7 +8,7 @@ Source: apache/mxnet, src/nnvm/legacy_json_util.cc; dmlc/nnvm, src/pass/saveload
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,13 @@ from classicnets.errors import DataError
 from classicnets.models.graph import DATA, Node
 from classicnets.strict_json import parse
 from classicnets.text import _, byte_count, join
-from classicnets.text import shape as shape_text
+from classicnets.weights import node_tensors
 from classicnets.weights.mxnet_operators import ANY, NOTHING, OPERATORS, Attributes
 
 _MAX_BYTES = 8 * 2**20  # a network of a thousand layers has one
 _MAX_ENTRIES = 100_000
 _MAX_LAYERS = 10_000
 _MAX_NAME = 200  # characters
-_MAX_LISTED = 8  # tensors that an error lists
 _VARIABLE = "null"  # the operator of inputs and parameters
 _OPERATOR_NAMES = [name for name in OPERATORS if name[0].isupper() and not name.endswith("_v1")]
 
@@ -61,22 +60,18 @@ class Symbol:
         """
         problems, named = [], {}
         for node in self.nodes:
-            for parameter, shape in _shapes(node).items():
+            for parameter, shape in node_tensors.shapes(node).items():
                 name = f"{node.name}.{parameter}"
                 source = self.parameters[name]
                 if source not in tensors:
-                    problems.append(_("{name} of {node!r} is missing from the file", name=source, node=node.name))
+                    problems.append(node_tensors.missing(source, node))
                     continue
                 tensor = tensors[source]
-                if not _agree(tensor.shape, shape):
-                    fields = {"name": source, "found": shape_text(tensor.shape), "node": node.name}
-                    expected = shape_text("?" if size is None else size for size in shape)
-                    problems.append(
-                        _("{name} is {found} in the file and {expected} in {node!r}", expected=expected, **fields)
-                    )
+                if not node_tensors.agree(tensor.shape, shape):
+                    problems.append(node_tensors.mismatch(source, tensor.shape, shape, node))
                 named[name] = torch.ones_like(tensor) if name in self.ones else tensor
         if problems:
-            raise DataError("CN306", _("the weights do not fit the graph"), why="\n".join(_first(problems)))
+            raise DataError("CN306", _("the weights do not fit the graph"), why="\n".join(node_tensors.first(problems)))
         return named
 
 
@@ -316,32 +311,6 @@ def _image_shape(image: _Entry) -> tuple[int, int, int] | None:
     if len(shape) != 4 or not all(shape[1:]):
         return None
     return shape[1], shape[2], shape[3]
-
-
-def _shapes(node: Node) -> dict[str, tuple[int | None, ...]]:
-    """The shapes of the parameters of a node; None for a size that depends on its input."""
-    settings = node.settings
-    if node.kind == "conv":
-        shapes: dict[str, tuple[int | None, ...]] = {"weight": (settings["out"], None, *settings["kernel"])}
-    elif node.kind == "dense":
-        shapes = {"weight": (settings["out"], None)}
-    elif node.kind == "batch_norm":
-        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (None,))
-    elif node.kind == "prelu":
-        return {"weight": (1 if settings["shared"] else None,)}
-    else:
-        return {}
-    return shapes | ({"bias": (settings["out"],)} if settings["bias"] else {})
-
-
-def _agree(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(expected) and all(b in {None, a} for a, b in zip(shape, expected, strict=True))
-
-
-def _first(problems: list[str]) -> Iterator[str]:
-    yield from problems[:_MAX_LISTED]
-    if len(problems) > _MAX_LISTED:
-        yield _("and {n:,} more", n=len(problems) - _MAX_LISTED)
 
 
 def _unreadable(path: Path, why: str) -> DataError:

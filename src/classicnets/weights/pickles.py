@@ -7,7 +7,7 @@ are recorded as `Name` and `Made`, so that a file from a stranger cannot run any
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -71,20 +71,30 @@ def read_pickle(file: IO[bytes]) -> Any:
 
 def walk(value: Any) -> Iterator[Any]:
     """Yield a value and everything inside it, each object once, without recursion."""
-    queue, visited = [value], {id(value)}
-    for item in queue:  # grows in the loop
-        yield item
-        inner: Any = ()
+    return (item for item, _parent, _key in walk_places(value))
+
+
+def walk_places(value: Any) -> Iterator[tuple[Any, int, str]]:
+    """Yield what `walk` does with its place: the number of the object that it is in, and the key there.
+
+    Objects are numbered from 0 as they are yielded; the value itself is in -1. The key is "" if it is no text.
+    """
+    queue: list[tuple[Any, int, str]] = [(value, -1, "")]
+    visited = {id(value)}
+    for number, entry in enumerate(queue):  # grows in the loop
+        yield entry
+        item: Any = entry[0]
+        inner: Iterable[tuple[Any, Any]] = ()
         if isinstance(item, dict):
-            inner = item.values()
+            inner = item.items()
         elif isinstance(item, list | tuple):
-            inner = item
+            inner = (("", part) for part in item)
         elif isinstance(item, Made):
-            inner = item.parts()
-        for part in inner:
+            inner = (("", part) for part in item.parts())
+        for key, part in inner:
             if isinstance(part, dict | list | tuple | Made | Reference) and id(part) not in visited:
                 visited.add(id(part))
-                queue.append(part)
+                queue.append((part, number, key if isinstance(key, str) else ""))
 
 
 class _Machine:

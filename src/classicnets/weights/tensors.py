@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import mmap
 import zipfile
-from collections.abc import Callable, Mapping
-from typing import IO, Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from classicnets.text import _
-from classicnets.weights.pickles import Made, Name, Reference, read_pickle, walk
+from classicnets.weights.pickles import Made, Name, Reference, read_pickle, walk, walk_places
 
 _STREAM_START = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # its first value
 _MAX_DENSE_BYTES = 2**30  # of a sparse tensor
 _MAX_MODULES = 100_000
 _MAX_DEPTH = 100  # of modules in modules
+_MAX_STATE_DICTS = 20
+_MAX_PATH = 8  # keys that lead to a state dict
+_AVERAGES = {"ema", "averaged", "swa"}  # parts of the keys of averages of weights
 _TORCH_DTYPES = {str(v).removeprefix("torch."): v for v in vars(torch).values() if isinstance(v, torch.dtype)}
 _STORAGE_DTYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
@@ -43,6 +46,13 @@ _LAYOUTS = {
 }
 
 
+class StateDict(NamedTuple):
+    """A state dict in a file: the keys that lead to it, and the records of its tensors by name."""
+
+    path: tuple[str, ...]
+    records: dict[str, Any]
+
+
 class Content:
     """The content of a file: a tree of plain values (see `pickles`), and the storages of its tensors.
 
@@ -55,19 +65,36 @@ class Content:
         self.cache: dict[str, bytearray] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the records of the state dict with the most weights and biases, however deeply it is nested.
+        """Return the records of the first of `state_dicts`; {} if there is none."""
+        return next((each.records for each in self.state_dicts()), {})
 
-        A module that was saved as a whole gives the tensors that its state dict would have.
+    def state_dicts(self) -> list[StateDict]:
+        """Return the state dicts of the file, however deeply they are nested; the one to use is the first.
+
+        It is the one with the most weights and biases, rather not an average of weights (EMA). A module that was saved
+        as a whole gives the tensors that its state dict would have.
         """
-        largest: dict[str, Any] = {}
-        for value in walk(self.tree):
-            tensors = {}
+        found: list[tuple[tuple[Any, ...], int, dict[str, Any]]] = []
+        places: list[tuple[int, str]] = []
+        averaged: list[bool] = []
+        inside: list[bool] = []  # of a module or of an optimizer, which are one
+        for number, (value, parent, key) in enumerate(walk_places(self.tree)):
+            places.append((parent, key))
+            averaged.append((parent >= 0 and averaged[parent]) or not _AVERAGES.isdisjoint(key.lower().split("_")))
+            tensors: dict[str, Any] = {}
             if isinstance(value, dict):
                 tensors = {key: v for key, v in value.items() if isinstance(key, str) and is_tensor(v)}
-            elif _is_module(value):
+            is_part = parent >= 0 and inside[parent]
+            if is_module(value) and not is_part:
                 tensors = _module_tensors(value)
-            largest = max(largest, tensors, key=_weight_count)
-        return largest
+            inside.append(is_part or is_module(value) or is_optimizer(value))
+            if tensors:
+                weights, others = _weight_count(tensors)
+                order = (is_part, -weights, averaged[number], 0 if weights else -others)
+                found.append((order, number, tensors))
+        found.sort(key=lambda each: each[:2])
+        used = [each for each in found if not each[0][0]] or found[:1]
+        return [StateDict(_path(places, number), tensors) for _order, number, tensors in used[:_MAX_STATE_DICTS]]
 
     def read(self, record: Made, *, data: bool) -> Tensor:
         """Return the tensor of a record, dense and in its own memory layout; without `data` on the meta device.
@@ -206,7 +233,13 @@ def _integers(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _is_module(value: Any) -> bool:
+def is_optimizer(value: Any) -> bool:
+    """Return whether a value is the state of an optimizer."""
+    return isinstance(value, dict) and isinstance(value.get("param_groups"), list) and "state" in value
+
+
+def is_module(value: Any) -> bool:
+    """Return whether a value is a module that was saved as a whole."""
     return isinstance(value, Made) and isinstance(value.state, dict) and "_parameters" in value.state
 
 
@@ -222,11 +255,20 @@ def _module_tensors(module: Made) -> dict[str, Made]:
             if is_tensor(value) and name not in not_saved:
                 tensors[f"{prefix}{name}"] = value
         for name, child in (state.get("_modules") or {}).items():
-            if _is_module(child):
+            if is_module(child):
                 modules.append((f"{prefix}{name}.", child, depth + 1))
         if depth > _MAX_DEPTH or len(modules) > _MAX_MODULES:
             raise ValueError(_("the module contains too many modules"))
     return tensors
+
+
+def _path(places: Sequence[tuple[int, str]], number: int) -> tuple[str, ...]:
+    """The keys that lead to an object, at most the last few."""
+    keys: list[str] = []
+    while number >= 0 and len(keys) < _MAX_PATH:
+        number, key = places[number]
+        keys += [key] if key else []
+    return tuple(reversed(keys))
 
 
 def _weight_count(tensors: Mapping[str, Any]) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""Weights of other libraries become runs, and the other way."""
