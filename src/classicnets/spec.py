@@ -420,13 +420,14 @@ class ConvertOptions:
     )
     groups: int | None = option(
         None,
-        help="number of groups of the convolutions: 1 makes grouped weights dense, with zeros; 2 splits them again",
+        help="number of groups of the convolutions: 1 makes grouped weights dense, with zeros between the groups; 2"
+        " splits dense weights that have such zeros",
         group="network",
         metavar="N",
         shown="as in the file",
         minimum=1,
     )
-    gray: bool = option(False, help="fold the weights of a color network for gray images", group="network")
+    gray: bool = option(False, help="convert a network for color images to one for gray images", group="network")
     mean: str | None = option(
         None,
         help="mean image (.binaryproto), or the mean of each channel from 0 to 255 in the order of the file's channels,"
@@ -446,15 +447,16 @@ class ConvertOptions:
     )
     channel_order: str | None = option(
         None,
-        help="order of the color channels that the weights expect; networks here read RGB, so the weights of BGR are"
-        " turned around",
+        help="order of the color channels that the weights expect; weights for BGR are reversed, because networks here"
+        " read RGB",
         group="preprocessing",
         choices=CHANNEL_ORDERS,
         shown="bgr for Caffe, rgb for others",
     )
     settings: Mapping[str, Any] = option(
         dict,
-        help="how images are resized and cropped: image_size=227 resize=256 fit=stretch views=10",
+        help="how images are resized, cropped and normalized, such as resize=256 fit=crop views=10 mean=0.5 std=0.25;"
+        " mean and std are for pixels from 0 to 1",
         group="preprocessing",
         metavar="KEY=VALUE",
         flag="--set",

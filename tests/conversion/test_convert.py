@@ -47,10 +47,53 @@ def test_a_converted_run_predicts_what_caffe_predicts(files: Files, tmp_path: Pa
         options["mean"], mean = "104,117,123", VALUES
     if form == "image":
         options["mean"], mean = str(files.mean_file), caffe.mean(files.mean_file)[:, 1:-1, 1:-1]
+        options["settings"] = {"resize": SIDE}  # otherwise 14, as the mean image
     convert(files, tmp_path / name, **options)
     expected = files.probabilities(pixels, mean)
     assert expected.std() > 0.05 and expected.max() < 0.98
     np.testing.assert_allclose(probabilities(tmp_path / name, tmp_path / "image.png"), expected, atol=2e-6)
+
+
+def test_an_image_is_cropped_together_with_the_mean_image(files: Files, tmp_path: Path) -> None:
+    pixels = make_image(tmp_path / "image.png", side=SIDE + 2)
+    mean = caffe.mean(files.mean_file)[:, 1:-1, 1:-1]
+    converted = convert(files, tmp_path / "run", mean=str(files.mean_file))
+    assert converted.preprocess.resize == SIDE + 2 and "as the mean image is" in converted.notes[0]
+    expected = files.probabilities(pixels[1:-1, 1:-1], mean)
+    np.testing.assert_allclose(probabilities(tmp_path / "run", tmp_path / "image.png"), expected, atol=2e-6)
+
+
+def test_values_of_settings_are_in_rgb(files: Files, tmp_path: Path) -> None:
+    pixels = make_image(tmp_path / "image.png")
+    settings = {"mean": "0.48,0.46,0.41", "std": "0.01"}
+    assert convert(files, tmp_path / "run", settings=settings).preprocess.mean == (0.48, 0.46, 0.41)
+    x = (torch.from_numpy(pixels.copy()).double() / 255 - torch.tensor([0.48, 0.46, 0.41])) / 0.01
+    with torch.no_grad():
+        expected = files.net.double()(x.permute(2, 0, 1).flip(0)[None]).numpy()[0]
+    np.testing.assert_allclose(probabilities(tmp_path / "run", tmp_path / "image.png"), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("change", [("pool: MAX", "pool: AVE"), ("local_size: 3", "local_size: 5")])
+def test_another_definition_than_that_in_the_file_is_noted(
+    files: Files, tmp_path: Path, change: tuple[str, str]
+) -> None:
+    assert not any("differs" in note for note in convert(files, tmp_path / "same").notes)
+    text = files.definition.read_text()
+    assert change[0] in text
+    files.definition.write_text(text.replace(*change))
+    note = convert(files, tmp_path / "run").notes[0]
+    assert note.startswith("the definition in net.caffemodel differs from deploy.prototxt: ")
+
+
+def test_a_file_is_not_replaced_by_what_it_becomes(files: Files, tmp_path: Path) -> None:
+    convert(files, tmp_path / "run.safetensors")
+    with pytest.raises(UsageError, match="would replace the one that it is made from"):
+        api.weights.convert(tmp_path / "run.safetensors", tmp_path / "run.safetensors", gray=True)
+    for options in ({"mean": "104"}, {"net": "lenet_d2l"}, {"channel_order": "bgr"}, {"scale": 2.0}):
+        with pytest.raises(UsageError, match="has no effect on a run of classicnets"):
+            api.weights.convert(tmp_path / "run.safetensors", tmp_path / "other", **options)
+    with pytest.raises(UsageError, match="the run needs a name"):
+        api.weights.convert(files.model, "/", graph=str(files.definition))
 
 
 def test_the_order_of_the_channels_counts(files: Files, tmp_path: Path) -> None:
@@ -65,7 +108,7 @@ def test_a_scale_multiplies_pixels_after_the_mean(files: Files, tmp_path: Path) 
     pixels = make_image(tmp_path / "image.png")
     for mean, centers in ((str(files.mean_file), caffe.mean(files.mean_file)[:, 1:-1, 1:-1]), ("104,117,123", VALUES)):
         run = tmp_path / f"run{len(mean)}"
-        convert(files, run, mean=mean, scale=0.25)
+        convert(files, run, mean=mean, scale=0.25, settings={"resize": SIDE})
         x = torch.from_numpy(pixels.copy()).permute(2, 0, 1).flip(0).double()
         with torch.no_grad():
             expected = files.net.double()(((x - centers) * 0.25)[None]).numpy()[0]
@@ -137,6 +180,13 @@ ERRORS: list[tuple[str, str, str]] = [
     ("--set resiz=256", "CN202", "not a setting of preprocessing"),
     ("--set epochs=3", "CN202", "not a setting of preprocessing"),
     ("--mean 104,117", "CN206", "the mean must be 1 number, or 3 with commas"),
+    ("--mean 0.4,0.5,0.6", "CN206", "--mean takes values from 0 to 255"),
+    ("--mean 1e400", "CN206", "the mean must be 1 number"),
+    ("--mean 100 --set mean=0.4", "CN206", "--mean and --set mean contradict each other"),
+    ("--scale 0.5 --set std=1", "CN206", "--scale and --set std contradict each other"),
+    ("--mean MEAN --set views=10 resize=14", "CN206", "a mean image and several views"),
+    ("--set mean=0.5,0.4", "CN204", "mean must be 1 number, or 3"),
+    ("--set image_size=abc", "CN204", "image_size must be an integer"),
     ("--mean none.binaryproto", "CN305", "cannot be opened"),
     ("--mean MODEL", "CN305", "cannot be used"),
     ("--mean SMALL", "CN306", "does not fit images of 3x12x12"),

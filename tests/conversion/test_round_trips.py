@@ -113,5 +113,5 @@ def test_a_run_of_ours_is_changed_as_other_weights_are(run: Path, tmp_path: Path
     assert after.classes == before.classes == ("bird", "cat", "dog")
     assert after.predictor.preprocess == before.predictor.preprocess
     code, out, err = cli("weights", "convert", tmp_path / "same.safetensors", "-o", tmp_path / "gray", "--gray")
-    assert code == 0 and "folded for gray images" in out, err
+    assert code == 0 and "summed over the colors for gray images" in out, err
     assert cn.Run(tmp_path / "gray").predictor.preprocess.channels == 1

@@ -76,9 +76,9 @@ def make_files(folder: Path, *, channels: int = 3, seed: int = 0) -> Files:
     return files
 
 
-def make_image(path: Path, *, gray: bool = False, seed: int = 1) -> np.ndarray:
-    """Write an image of noise as PNG, and return it as uint8 [12, 12, 3]."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+def make_image(path: Path, *, gray: bool = False, side: int = SIDE) -> np.ndarray:
+    """Write an image of noise as PNG, and return it as uint8 [side, side, 3]."""
+    pixels = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
     if gray:
         pixels[:] = pixels[:, :, :1]
     Image.fromarray(pixels).save(path)

@@ -18,7 +18,7 @@ def convert(path: str | Path, out: str | Path, **options: Any) -> Converted:
     """Turn weights of another library into a run, which predicts, is evaluated, exported, and trained further.
 
     Args:
-        path: the weights: a file of Caffe, MXNet, PyTorch or safetensors. No code in it is run.
+        path: the weights: a file of Caffe, MXNet, PyTorch, Keras or safetensors, or a run. No code in it is run.
         out: the run folder, which must not exist, or a file that ends in .safetensors.
         **options: fields of `ConvertOptions`.
 
@@ -27,7 +27,7 @@ def convert(path: str | Path, out: str | Path, **options: Any) -> Converted:
         UsageError: CN202, CN204 or CN206 for options that do not apply, CN206 if the folder exists.
         MachineError: CN401 if the run cannot be written.
     """
-    write.check_target(Path(out))
+    write.check_target(Path(out), Path(path))
     converted = convert_file(Path(path), ConvertOptions(**options))
     write.write(Path(out), converted)
     return converted

@@ -52,7 +52,7 @@ class Convert:
     )
     to: str | None = option(
         None,
-        help="write the network of a run, which FILE is then, as a file of this library instead",
+        help="write the run FILE in the format of this library instead",
         group="output",
         choices=WEIGHT_TARGETS,
         shown="",

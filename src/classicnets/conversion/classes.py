@@ -57,6 +57,8 @@ def classes_of(network: Network, options: ConvertOptions, known: Sequence[str]) 
 def read_classes(path: Path) -> tuple[str, ...]:
     """Read the names of classes, one on each line; the numbers of ImageNet's synsets before the names are left out.
 
+    Names that two synsets have, such as "crane", keep their numbers.
+
     Raises:
         DataError: CN305 if the file cannot be read or has no names, CN306 if two classes have the same name.
     """
@@ -75,8 +77,8 @@ def read_classes(path: Path) -> tuple[str, ...]:
         ) from error
     names = [class_name(line.strip()) for line in lines if line.strip()]
     short = [_SYNSET.sub("", name) for name in names]
-    if all(map(_SYNSET.match, names)) and len({*short}) == len(short):
-        names = short
+    if all(map(_SYNSET.match, names)):
+        names = [name if short.count(brief) > 1 else brief for name, brief in zip(names, short, strict=True)]
     if not names:
         raise DataError("CN305", _("the file has no names of classes"), where=str(path))
     if len({*names}) < len(names):

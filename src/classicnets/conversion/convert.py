@@ -11,9 +11,12 @@ from classicnets.conversion import edits
 from classicnets.conversion.classes import classes_of
 from classicnets.conversion.find import find, recognized
 from classicnets.conversion.network import Network
-from classicnets.conversion.preprocessing import prepare
+from classicnets.conversion.preprocessing import check_settings, prepare
 from classicnets.errors import DataError, UsageError
 from classicnets.inspection.shapes import Table, trace
+from classicnets.models.graph import Node
+from classicnets.models.graph_kinds import with_defaults
+from classicnets.options import option_words
 from classicnets.runs.folder import open_run
 from classicnets.spec import ConvertOptions
 from classicnets.text import _, command, join, plural
@@ -60,27 +63,31 @@ def convert(path: Path, options: ConvertOptions) -> Converted:
         UsageError: CN202 for an unknown network or setting; CN204 or CN206 for options that do not apply.
             CN207 for a folder that is no run.
     """
+    check_settings(options)
     if path.is_dir():
         path = open_run(path).weights_file()
     source = read(path, Path(options.graph) if options.graph else None, data=True)
+    if source.run:
+        _check_no_effect(path, options)
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in source.tensors.items()}
     network = find(replace(source, tensors=tensors), options)
-    prepared = prepare(network, source, options)
+    order = _order(source, network, options)
+    prepared = prepare(network, source, options, order=order)
     changes, notes = [], [*_contradictions(source), *prepared.notes]
     mean_image, preprocess = prepared.mean_image, prepared.preprocess(network)
-    if _order(source, network, options) == "bgr":
+    if order == "bgr":
         network = edits.reverse_channels(network)
-        preprocess = replace(preprocess, mean=preprocess.mean[::-1], std=preprocess.std[::-1])
-        mean_image = None if mean_image is None else mean_image.flip(0)
         changes.append(_("{names}: from BGR to RGB", names=join(network.first)))
     if options.gray:
         if mean_image is not None:
             raise _gray_with_mean_image()
         network, preprocess, exact = edits.to_gray(network, preprocess)
-        changes.append(_("{names}: folded for gray images, {exact}", names=join(network.first), exact=exact))
+        changes.append(
+            _("{names}: summed over the colors for gray images, {exact}", names=join(network.first), exact=exact)
+        )
     if options.groups is not None:
         network, names = edits.set_groups(network, options.groups)
-        network = recognized(network, options)
+        network = recognized(network, replace(options, net=None))
         changes.append(plural("{names}: {n} group", "{names}: {n} groups", options.groups, names=join(names)))
     classes = classes_of(network, options, source.run.get("classes", ()))
     if options.new_head:
@@ -95,7 +102,7 @@ def convert(path: Path, options: ConvertOptions) -> Converted:
         )
     if mean_image is not None:
         network = edits.subtract_mean(network, mean_image)
-        changes.append(_("the network subtracts the mean image itself, so its file has it, too"))
+        changes.append(_("the network subtracts the mean image itself, and so do exported files"))
     if others := besides(path):
         notes.append(_("also in the file, and not used: {entries}", entries="; ".join(others)))
     if not options.classes and not source.run:
@@ -114,6 +121,22 @@ def convert(path: Path, options: ConvertOptions) -> Converted:
     )
 
 
+def _check_no_effect(path: Path, options: ConvertOptions) -> None:
+    """Check that no option says what a run of ours says itself. Raises UsageError CN206."""
+    names = ("graph", "net", "mean", "scale", "channel_order")
+    words = option_words(
+        {name: value for name in names if (value := getattr(options, name)) is not None}, ConvertOptions
+    )
+    if words:
+        raise UsageError(
+            "CN206",
+            _("{option} has no effect on a run of classicnets", option=words[0]),
+            where=str(path),
+            why=_("it has its network, and its preprocessing for RGB"),
+            hint=_("the same command without {option}", option=words[0]),
+        )
+
+
 def _contradictions(source: Source) -> list[str]:
     """A sentence if a file of Caffe defines another order of layers than the definition that was given with it."""
     if source.format != "caffe" or source.graph_path in {None, source.path}:
@@ -122,21 +145,35 @@ def _contradictions(source: Source) -> list[str]:
         inside = read_definition(source.path).nodes
     except DataError:  # it has only the layers with weights, or some that are not known
         return []
-    kinds = {node.name: node.kind for node in inside}
-    given = [node for node in source.nodes if node.name in kinds]
-    other = [node.name for node in inside if node.name in {each.name for each in given}]
-    for node, name in zip(given, other, strict=True):
-        if node.name != name or node.kind != kinds[name]:
+    names = {node.name for node in source.nodes}
+    inside = tuple(node for node in inside if node.name in names)
+    known = {node.name for node in inside}
+    given = [node for node in source.nodes if node.name in known]
+    for mine, other in zip(given, inside, strict=True):
+        if mine.name != other.name or _settings(mine) != _settings(other):
+            fields = {"file": source.path.name, "graph": Path(str(source.graph_path)).name}
             return [
                 _(
-                    "{file} defines its layers in another order than {graph}: {inside} where that has {given}",
-                    file=source.path.name,
-                    graph=Path(str(source.graph_path)).name,
-                    inside=name,
-                    given=node.name,
+                    "the definition in {file} differs from {graph}: {inside} where that has {given}",
+                    inside=_shown(other, mine),
+                    given=_shown(mine, other),
+                    **fields,
                 )
             ]
     return []
+
+
+def _settings(node: Node) -> dict[str, Any]:
+    return {"kind": node.kind, **with_defaults(node.kind, node.settings)}
+
+
+def _shown(node: Node, other: Node) -> str:
+    """A layer in words, with the settings that another one has not."""
+    if node.name != other.name:
+        return node.name
+    own, others = _settings(node), _settings(other)
+    different = {key: value for key, value in own.items() if value != others.get(key)}
+    return f"{node.name} ({', '.join(f'{key} {value}' for key, value in different.items())})"
 
 
 def _order(source: Source, network: Network, options: ConvertOptions) -> str:

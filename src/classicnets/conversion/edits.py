@@ -52,21 +52,29 @@ def to_gray(network: Network, preprocess: Preprocess) -> tuple[Network, Preproce
             where="--gray",
             hint=command("--mean", "104,117,123"),
         )
+    if _scales(network) and len({*preprocess.mean}) + len({*preprocess.std}) > 2:
+        raise UsageError(
+            "CN206",
+            _("a network that scales its images itself is folded only if all channels are normalized alike"),
+            where="--gray",
+            hint=command("--mean", "117"),
+        )
     means, stds = (list(numbers) * (3 // len(numbers)) for numbers in (preprocess.mean, preprocess.std))
     mean, std = sum(means) / 3, sum(stds) / 3
     factors = torch.tensor([std / each for each in stds]).reshape(1, 3, 1, 1)
     shifts = torch.tensor([(mean - m) / s for m, s in zip(means, stds, strict=True)]).reshape(1, 3, 1, 1)
     tensors = _for_first(network, lambda w: (w * factors.to(w)).sum(dim=1, keepdim=True), "--gray")
+    biases = {name: name.removesuffix("weight") + "bias" for name in network.first}
+    without = [name for name, bias in biases.items() if bias not in network.tensors]
     exact = _("exactly")
     if len({*means}) > 1:
-        for name in network.first:
-            bias = name.removesuffix("weight") + "bias"
-            if bias not in network.tensors:
-                exact = _("but for the difference of the channels' means, because {name} has no bias", name=name)
-                continue
-            weight = _image_weight(network, name)
-            tensors[bias] = network.tensors[bias] + (weight * shifts.to(weight)).sum(dim=(1, 2, 3))
-            exact = _("exactly where no zeros are padded")
+        exact = _("exactly where no zeros are padded")
+        for name, bias in biases.items():
+            if name not in without:
+                weight = _image_weight(network, name)
+                tensors[bias] = network.tensors[bias] + (weight * shifts.to(weight)).sum(dim=(1, 2, 3))
+        if without:
+            exact = _("but for the difference of the channels' means, because {name} has no bias", name=without[0])
     gray = replace(preprocess, channels=1, mean=(mean,), std=(std,))
     return network.changed(tensors, in_channels=1), gray, exact
 
@@ -183,7 +191,7 @@ def _for_first(network: Network, change: Callable[[Tensor], Tensor], option: str
             "CN206",
             _("the image is read by a layer that mixes its channels or has no weights, so they cannot be changed"),
             where=option,
-            hint=command("--channel-order", "rgb") if option == "--channel-order" else (),
+            hint=_("the same command without {option}", option=option),
         )
     changed = {}
     for name in network.first:
@@ -207,7 +215,14 @@ def _image_weight(network: Network, name: str) -> Tensor:
             shape=shape_text(weight.shape),
             n=channels,
         ),
-        hint=_("leave the weights as they are: {option}", option=command("--channel-order", "rgb")),
+        hint=_("{option}   # leaves the order of the channels as it is", option=command("--channel-order", "rgb")),
+    )
+
+
+def _scales(network: Network) -> bool:
+    """Whether a layer without weights changes the pixels before the first layer with weights."""
+    return network.spec.kind == "graph" and any(
+        node.kind == "power" and DATA in node.inputs for node in network.spec.read_graph().nodes
     )
 
 

@@ -21,6 +21,7 @@ from classicnets.weights import recognize
 from classicnets.weights.recognize import Recognized
 from classicnets.weights.source import Source, first_channels, image_sizes
 
+_MAX_HINTS = 3
 _REBUILT = {"registry", "graph"}  # kinds of networks that metadata describe completely
 
 
@@ -41,13 +42,13 @@ def find(source: Source, options: ConvertOptions) -> Network:
         )
     own = source.run.get("net", {})
     if own.get("kind") in _REBUILT:  # a checkpoint of ours
-        return Network(spec=NetSpec(**own), tensors=source.tensors)
+        return _check_size(Network(spec=NetSpec(**own), tensors=source.tensors), options)
     if source.nodes:
         return _of_source(source, options)
     found = recognize.by_names(source.tensors)
     fitting = [each for each in found if options.net in {None, each.net}]
     if len(fitting) == 1:
-        return _registered(fitting[0], source.tensors)
+        return _check_size(_registered(fitting[0], source.tensors), options)
     if found:
         names = [each.net for each in found]
         raise UsageError(
@@ -84,23 +85,18 @@ def _of_source(source: Source, options: ConvertOptions) -> Network:
     """
     channels, sizes = _sizes(source, options)
     usual = sorted({entry.input[1] for entry in NETS.values()} & {*sizes}, reverse=True)
-    if len(sizes) > 1:
-        for size in usual:
-            network = _of_nodes(source, (channels, size, size))
-            found = recognized(network, replace(options, net=None))
-            if found.spec.kind == "registry":
-                return recognized(network, options)
-    if len(sizes) != 1:
-        raise UsageError(
-            "CN206",
-            _("the graph does not state the size of its images"),
-            where=str(source.graph_path),
-            why=_("the weights fit images of {first} to {last} pixels", first=sizes[0], last=sizes[-1])
-            if sizes
-            else "",
-            hint=command("--set", f"image_size={usual[0] if usual else sizes[-1] if sizes else 227}"),
-        )
-    return recognized(_of_nodes(source, (channels, sizes[0], sizes[0])), options)
+    for size in usual if len(sizes) > 1 else sizes:
+        network = _of_nodes(source, (channels, size, size))
+        same = recognized(network, options if len(sizes) == 1 else replace(options, net=None))
+        if same.spec.kind == "registry" or len(sizes) == 1:
+            return recognized(network, options) if len(sizes) > 1 else same
+    raise UsageError(
+        "CN206",
+        _("the graph does not state the size of its images"),
+        where=str(source.graph_path),
+        why=_("the weights fit images of {first} to {last} pixels", first=sizes[0], last=sizes[-1]) if sizes else "",
+        hint=tuple(command("--set", f"image_size={size}") for size in (usual or [*sizes] or [227])[:_MAX_HINTS]),
+    )
 
 
 def _of_nodes(source: Source, shape: tuple[int, int, int]) -> Network:
@@ -112,8 +108,9 @@ def _of_nodes(source: Source, shape: tuple[int, int, int]) -> Network:
         graph = replace(source.graph(shape), nodes=tuple(nodes))
         output = graph.output_shape
         if len(output) == 3 and output[1:] == (1, 1):
-            names = {node.name for node in nodes}
-            name = next(name for name in ("flatten", "flatten_", "flatten__", "flatten___") if name not in names)
+            name = "flatten"
+            while name in {node.name for node in nodes}:
+                name += "_"
             flatten = Node(name=name, kind="flatten", inputs=(nodes[-1].name,), settings={})
             graph = replace(graph, nodes=(*graph.nodes, flatten))
             output = graph.output_shape
@@ -132,10 +129,10 @@ def _of_nodes(source: Source, shape: tuple[int, int, int]) -> Network:
 
 def _sizes(source: Source, options: ConvertOptions) -> tuple[int, range]:
     """The channels of the images, and which sizes fit: as stated, or as the weights of the first dense layer need."""
-    sizes = image_sizes(source)
+    size, sizes = _image_size(options), image_sizes(source)
     if source.input is not None:
         channels, height, width = source.input
-        if height != width:
+        if height != width and size is None:
             raise DataError(
                 "CN306",
                 _("the network is for images of {shape}, and a run has square images", shape=shape_text(source.input)),
@@ -145,10 +142,33 @@ def _sizes(source: Source, options: ConvertOptions) -> tuple[int, range]:
         sizes = range(height, height + 1)
     else:
         channels = first_channels(source.nodes, source.tensors) or 1
-    size = options.settings.get("image_size")
-    if size is not None and re.fullmatch(r"[1-9]\d{0,4}", str(size)):
-        return channels, range(int(size), int(size) + 1)
-    return channels, sizes
+    return channels, sizes if size is None else range(size, size + 1)
+
+
+def _image_size(options: ConvertOptions) -> int | None:
+    """The size of the images that the user states."""
+    value = options.settings.get("image_size")
+    if value is not None and not re.fullmatch(r"[1-9]\d{0,4}", str(value)):
+        raise UsageError(
+            "CN204",
+            _("image_size must be an integer of at least 1, not {value}", value=value),
+            where=command("--set", f"image_size={value}"),
+            hint=command("--set", "image_size=227"),
+        )
+    return None if value is None else int(value)
+
+
+def _check_size(network: Network, options: ConvertOptions) -> Network:
+    """Check that a network whose size is fixed by its weights has the one that the user states."""
+    size = _image_size(options)
+    if size not in {None, network.spec.image_size}:
+        raise UsageError(
+            "CN206",
+            _("{net} is for images of {size} pixels here", net=network.spec.name, size=network.spec.image_size),
+            where=command("--set", f"image_size={size}"),
+            hint=command("--set", f"resize={size}"),
+        )
+    return network
 
 
 def recognized(network: Network, options: ConvertOptions) -> Network:

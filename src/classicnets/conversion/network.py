@@ -44,8 +44,10 @@ class Network:
     def head(self) -> str:
         """The name of the last dense layer; "" if there is none, or if others follow it that have weights."""
         if self.spec.kind == "registry":
-            names = [name for name, tensor in self.tensors.items() if tensor.dim() == 2 and name.endswith(".weight")]
-            return names[-1].removesuffix(".weight") if names else ""
+            last = [name for name, tensor in self.tensors.items() if tensor.is_floating_point()][-1]
+            head = last.rpartition(".")[0]
+            is_dense = f"{head}.weight" in self.tensors and self.tensors[f"{head}.weight"].dim() == 2
+            return head if is_dense else ""
         nodes = [node for node in self.spec.read_graph().nodes if f"{module_name(node.name)}.weight" in self.tensors]
         return module_name(nodes[-1].name) if nodes and nodes[-1].kind == "dense" else ""
 

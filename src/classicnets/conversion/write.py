@@ -17,14 +17,25 @@ from classicnets.runs.folder import RunFolder
 from classicnets.text import _, command
 
 
-def check_target(path: Path) -> None:
-    """Check, before any work is done, that the run can be written.
+def check_target(path: Path, source: Path) -> None:
+    """Check, before any work is done, that the run can be written, and does not replace the file that is converted.
 
     Raises:
-        UsageError: CN206 if a folder there has files.
+        UsageError: CN206 if a folder there has files, if it is that file, or if the path has no name.
         MachineError: CN401 if it cannot be written.
     """
     is_file = path.suffix == checkpoint.SUFFIX
+    if not path.name:
+        raise UsageError(
+            "CN206", _("the run needs a name"), where=command("-o", path), hint=command("-o", path / source.stem)
+        )
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(
+            "CN206",
+            _("the file would replace the one that it is made from"),
+            where=command("-o", path),
+            hint=command("-o", path.with_stem(f"{path.stem}-2")),
+        )
     if not is_file and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(
             "CN206",
