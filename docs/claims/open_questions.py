@@ -4,12 +4,6 @@ from __future__ import annotations
 
 OPEN: list[tuple[str, str, str]] = [
     (
-        "The book's AlexNet learns Fashion-MNIST as printed.",
-        "`classicnets train alexnet_d2l`: two hours on two cores whose CPU computes bfloat16. One run was stopped "
-        "after four of its ten epochs, at 0.738, 0.798, 0.822 and 0.834",
-        "0.8795 ± 0.005 (82 published runs)",
-    ),
-    (
         "LeNet-5 reaches an error of 0.95 %, with distortions 0.8 %.",
         "`classicnets train lenet5_1998`: half an hour; downloads MNIST",
         "about 1 % test error",
