@@ -22,6 +22,7 @@ PARALLEL_FORMS = ("ddp", "towers", "hybrid", "auto")
 EXPORT_FORMATS = ("onnx", "torch", "web", "executorch", "triton")
 EXPORT_INPUTS = ("pixels", "float")
 CHANNEL_ORDERS = ("rgb", "bgr")
+SMALLEST_SCALE, LARGEST_SCALE = 1e-6, 1e6  # factors of pixels
 WEIGHT_TARGETS = ("torchvision", "caffe", "mxnet", "gluon")
 MAX_LOSS = 5.0  # percentage points of test accuracy that int8 quantization may cost by default
 
@@ -442,8 +443,8 @@ class ConvertOptions:
         group="preprocessing",
         metavar="FACTOR",
         shown="that of --graph, or of the network's recipe",
-        minimum=1e-6,
-        maximum=1e6,
+        minimum=SMALLEST_SCALE,
+        maximum=LARGEST_SCALE,
     )
     channel_order: str | None = option(
         None,

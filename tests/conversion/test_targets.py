@@ -15,7 +15,7 @@ import classicnets as cn
 from classicnets.conversion import targets
 from classicnets.conversion.nodes import nodes_of
 from classicnets.conversion.published import GLUON, TORCHVISION, Match, Published, match
-from classicnets.conversion.targets import TARGETS, write
+from classicnets.conversion.targets import write
 from classicnets.errors import MachineError, UsageError
 from classicnets.files import cannot_write, move_into_place
 from classicnets.models.graph import Graph, Node, build
@@ -23,6 +23,7 @@ from classicnets.models.graph_kinds import with_defaults
 from classicnets.models.graph_layers import Absolute, ChannelScale
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
+from classicnets.spec import WEIGHT_TARGETS as TARGETS
 from classicnets.weights import caffe, files, mxnet_params, mxnet_symbol
 from support.graphs import two_paths
 

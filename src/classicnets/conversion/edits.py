@@ -18,7 +18,7 @@ from classicnets.values import Preprocess
 
 
 def reverse_channels(network: Network) -> Network:
-    """Turn the weights of a network for BGR around, so that it reads RGB and computes the same.
+    """Reverse the channels of a network for BGR, so that it reads RGB and computes the same.
 
     Raises:
         UsageError: CN206 if the channels are not read by a convolution or a dense layer.
@@ -27,7 +27,7 @@ def reverse_channels(network: Network) -> Network:
 
 
 def to_gray(network: Network, preprocess: Preprocess) -> tuple[Network, Preprocess, str]:
-    """Fold the weights of a color network for gray images.
+    """Turn a network for color images into one for gray images.
 
     For a gray image, the new network computes what the color network computes for the same image in three channels:
     exactly if no zeros are padded before the first layer, or if all channels are normalized alike.
@@ -41,21 +41,24 @@ def to_gray(network: Network, preprocess: Preprocess) -> tuple[Network, Preproce
     if network.spec.in_channels != 3:
         raise UsageError(
             "CN206",
-            _("the network reads {n} channels, so there are no colors to fold", n=network.spec.in_channels),
+            _("the network reads {n} channels, so there are no colors to sum", n=network.spec.in_channels),
             where="--gray",
             hint=_("the same command without {option}", option="--gray"),
         )
     if _mean_image(network):
         raise UsageError(
             "CN206",
-            _("a network that subtracts a mean image cannot be folded for gray images"),
+            _("a network that subtracts a mean image cannot become one for gray images"),
             where="--gray",
             hint=command("--mean", "104,117,123"),
         )
     if _scales(network) and len({*preprocess.mean}) + len({*preprocess.std}) > 2:
         raise UsageError(
             "CN206",
-            _("a network that scales its images itself is folded only if all channels are normalized alike"),
+            _(
+                "a network that scales its images itself can become one for gray images only if all channels are"
+                " normalized alike"
+            ),
             where="--gray",
             hint=command("--mean", "117"),
         )

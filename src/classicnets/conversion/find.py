@@ -45,12 +45,12 @@ def find(source: Source, options: ConvertOptions) -> Network:
         return _check_size(Network(spec=NetSpec(**own), tensors=source.tensors), options)
     if source.nodes:
         return _of_source(source, options)
-    found = recognize.by_names(source.tensors)
-    fitting = [each for each in found if options.net in {None, each.net}]
+    candidates = recognize.by_names(source.tensors)
+    fitting = [each for each in candidates if options.net in {None, each.net}]
     if len(fitting) == 1:
         return _check_size(_registered(fitting[0], source.tensors), options)
-    if found:
-        names = [each.net for each in found]
+    if candidates:
+        names = [each.net for each in candidates]
         raise UsageError(
             "CN206",
             _("the tensors fit {names}", names=join(names))
@@ -179,35 +179,35 @@ def recognized(network: Network, options: ConvertOptions) -> Network:
     """
     graph = network.spec.read_graph()
     tensors = by_node(graph, network.tensors)
-    found = recognize.by_graph(graph, tensors)
-    fitting = [each for each in found if options.net in {None, each.net}]
+    candidates = recognize.by_graph(graph, tensors)
+    fitting = [each for each in candidates if options.net in {None, each.net}]
     if options.net is not None and not fitting:
         raise UsageError(
             "CN206",
             _("the graph is not {net}", net=options.net),
             where=command("--net", options.net),
-            why=_("it is {names}", names=join([each.net for each in found]))
-            if found
+            why=_("it is {names}", names=join([each.net for each in candidates]))
+            if candidates
             else _("no network of `classicnets list` computes the same"),
             hint=_("the same command without {option}", option="--net"),
         )
     return _registered(fitting[0], tensors) if fitting else network
 
 
-def _registered(found: Recognized, tensors: Mapping[str, Tensor]) -> Network:
+def _registered(match: Recognized, tensors: Mapping[str, Tensor]) -> Network:
     spec = NetSpec(
         kind="registry",
-        name=found.net,
-        num_classes=found.num_classes,
-        in_channels=found.in_channels,
-        image_size=found.image_size,
+        name=match.net,
+        num_classes=match.num_classes,
+        in_channels=match.in_channels,
+        image_size=match.image_size,
     )
     state = dict(spec.build().state_dict())  # has counters of batch normalization, which other libraries lack
-    for name, file_name in found.names.items():
+    for name, file_name in match.names.items():
         state[name] = tensors[file_name]
-        if name in found.dense:
+        if name in match.dense:
             groups = state[name].shape[1] // spec.build_for_shapes().state_dict()[name].shape[1]
             split = edits.split(state[name], groups)
-            assert split is not None  # as `recognize` has found
+            assert split is not None  # as `recognize` has checked
             state[name] = split
     return Network(spec=spec, tensors=state)

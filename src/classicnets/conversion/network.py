@@ -97,17 +97,17 @@ def by_node(graph: Graph, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def readers(nodes: tuple[Node, ...]) -> list[Node]:
     """Return the layers with weights that read the image; [] if other layers change its channels before."""
-    images, found = {DATA}, []
+    images, layers = {DATA}, []
     for node in nodes:
         if not images & {*node.inputs}:
             continue
         if node.kind in {"conv", "dense"}:
-            found.append(node)
+            layers.append(node)
         elif node.kind in _PASSES_ON:
             images.add(node.name)
         else:
             return []
-    return found
+    return layers
 
 
 def _numbers(shape: tuple[int, int, int], num_classes: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from classicnets.conversion.network import Network
 from classicnets.errors import DataError, UsageError
 from classicnets.recipes import resolve
-from classicnets.spec import ConvertOptions
+from classicnets.spec import LARGEST_SCALE, SMALLEST_SCALE, ConvertOptions
 from classicnets.text import _, command, nearest, plural
 from classicnets.values import Preprocess, Recipe, stored_names
 from classicnets.weights import caffe
@@ -24,7 +24,6 @@ from classicnets.weights.source import Source
 _SETTINGS = ("image_size", "resize", "pad", "fit", "views", "mean", "std", "background")  # of a recipe
 _BYTE = 255  # pixels are 0 to 255 in files of Caffe and MXNet, and 0 to 1 in Preprocess
 _OF_BYTES = {"caffe", "mxnet"}  # formats of libraries that pass pixels from 0 to 255
-_SMALLEST_SCALE, _LARGEST_SCALE = 1e-6, 1e6
 _LARGEST_OWN_SCALE = 0.05  # of a first layer that scales pixels from 0 to 255 itself
 
 
@@ -184,7 +183,7 @@ def _check_counts(recipe: Recipe, given: Mapping[str, Any], channels: int) -> No
 def _scale(stated: Mapping[str, Any], source: Source) -> float | None:
     """The factor of the pixels that a definition states."""
     scale: float | None = stated.get("scale")
-    if scale is not None and not _SMALLEST_SCALE <= scale <= _LARGEST_SCALE:
+    if scale is not None and not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
         raise DataError(
             "CN306",
             _("the definition multiplies pixels by {scale:g}", scale=scale),

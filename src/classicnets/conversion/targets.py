@@ -18,6 +18,7 @@ from classicnets.errors import MachineError, UsageError
 from classicnets.files import cannot_write, check_target, move_into_place, temporary_file
 from classicnets.models.graph import DATA, Graph, Node
 from classicnets.models.modules import unwrap
+from classicnets.spec import WEIGHT_TARGETS
 from classicnets.text import _, nearest
 from classicnets.weights import caffe_write, mxnet_params, mxnet_symbol_write
 
@@ -53,7 +54,7 @@ def write(
 
     Args:
         net: any module, as it predicts.
-        target: one of `TARGETS`.
+        target: one of `WEIGHT_TARGETS`.
         path: the file; its suffix may be left out. In a folder that exists, the file gets the name of the network.
         shape: channels, height and width of an image.
         name: the name of the network.
@@ -67,8 +68,8 @@ def write(
             network, with the layer.
         MachineError: CN401, a file cannot be written.
     """
-    if target not in _TARGETS:
-        raise UsageError("CN202", _("unknown target {target!r}", target=target), hint=nearest(target, TARGETS))
+    if target not in WEIGHT_TARGETS:
+        raise UsageError("CN202", _("unknown target {target!r}", target=target), hint=nearest(target, WEIGHT_TARGETS))
     nodes, names = nodes_of(net, shape)
     state = unwrap(net).state_dict()
     tensors = {node_name: _compact(state[own]) for node_name, own in names.items()}
@@ -240,4 +241,3 @@ _TARGETS: dict[str, Callable[[Graph, Mapping[str, Tensor], Path], _Writers]] = {
     "mxnet": _mxnet,
     "gluon": _gluon,
 }
-TARGETS = tuple(_TARGETS)
