@@ -46,6 +46,10 @@ class ClassicnetsError(Exception):
             lines.append(_("  or:    {hint}", hint=hint) if i else _("  hint:  {hint}", hint=hint))
         return visible("\n".join(lines))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of the traceback; %debug still opens the debugger."""
+        return str(self).splitlines()
+
     def to_dict(self) -> dict[str, object]:
         """Return plain values for `--json`."""
         return {
@@ -267,6 +271,11 @@ these images, add --include-trained.""",
     "CN310": """Images cannot be decoded while training, because a process that decodes them has died.
 Usually the system has ended it for lack of memory.
 What to do: resume the run with fewer such processes, as the message says.""",
+    "CN311": """The batches of a data iterator cannot be used to train a classifier.
+A batch is a pair (X, y) of tensors: images as floating-point numbers, usually in 0..1, and the number of the class of
+each image, as int64 of shape [N], from 0 on. The message says what is different in which batch. Class numbers that are
+one-hot vectors, floating-point numbers or a column [N, 1] are converted by the line in the hint.
+What to do: change the data set or the collate function, so that each batch has this form.""",
     "CN401": """A folder or file cannot be written, or may not be looked into. The permission is missing, or the disk is
 full or read-only. A training that stops with it has kept its last checkpoint. Processes that save a large state in
 parts need a run folder that all their machines share.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets.datasets.types import Description
-from classicnets.errors import DataError, UsageError
+from classicnets.errors import UsageError
 from classicnets.images.transforms import prepare
 from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import (
@@ -22,7 +22,7 @@ from classicnets.inspection.classifier import (
     check_registration,
     normalizes_over_batch,
 )
-from classicnets.inspection.output_errors import last_weighted_row, output_changes
+from classicnets.inspection.output_errors import last_weighted_row, wrong_output
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Row, Table
 from classicnets.models.modules import complete, copy_module, in_dtype_of
@@ -77,21 +77,8 @@ def check_fit(
     classes = len(description.classes)
     if table.output_shape != (classes,):
         last = last_weighted_row(net, table)
-        raise DataError(
-            "CN306",
-            _(
-                "the output of {net} has shape {shape}, and {data} has {classes} classes",
-                net=network.spec,
-                shape=shape(table.output_shape),
-                data=description.name,
-                classes=classes,
-            ),
-            where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
-            why=_("the output must be one number (logit) per class"),
-            hint=_change_of_graph(table, last, classes)
-            if network.kind == "graph" and last
-            else output_changes(net, table, classes),
-        )
+        hint = _change_of_graph(table, last, classes) if network.kind == "graph" and last else ()
+        raise wrong_output(net, table, classes, name=network.spec, data=description.name, hint=hint)
     if weights:
         load.check(weights, net)
     return table
