@@ -1,4 +1,4 @@
-"""What the batches (X, y) of a data iterator must be, and the errors for those that a classifier cannot be trained on."""
+"""What the batches (X, y) of a data iterator must be to train a classifier, and the errors for others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def first_batch(batches: Loader, name: str) -> Batch:
     Raises:
         DataError: CN311, these are no batches (X, y) of tensors, or there are none.
     """
-    _check_iterable(batches, name)
+    check_iterable(batches, name)
     with torch.random.fork_rng(devices=[]):
         for batch in batches:
             return as_batch(batch, _("the first batch of {name}", name=name))
@@ -52,7 +52,9 @@ def first_batch(batches: Loader, name: str) -> Batch:
     )
 
 
-def _check_iterable(batches: Any, name: str) -> None:
+def check_iterable(batches: Any, name: str) -> None:
+    """Check that `batches`, which the user calls `name`, can be iterated in each epoch. Raises DataError CN311."""
+    as_list = f"{name} = list({name})" if name.isidentifier() else _("return a list of the batches, or a DataLoader")
     loader = f"{name} = torch.utils.data.DataLoader({{}}, batch_size=256, shuffle=True)"
     if isinstance(batches, Tensor) or not hasattr(batches, "__iter__"):
         if isinstance(batches, Dataset):
@@ -67,12 +69,12 @@ def _check_iterable(batches: Any, name: str) -> None:
         raise _error(what, hint=loader.format("dataset"))
     if isinstance(batches, Iterator):
         what = _("{name} can be iterated only once, so that it is empty in the second epoch", name=name)
-        raise _error(what, where=f"{name}: {type(batches).__name__}", hint=f"{name} = list({name})")
+        raise _error(what, where=f"{name}: {type(batches).__name__}", hint=as_list)
     try:
         len(batches)
     except TypeError:
         what = _("{name} has no len(), so that the number of steps in an epoch is not known", name=name)
-        raise _error(what, where=f"{name}: {type(batches).__name__}", hint=f"{name} = list({name})") from None
+        raise _error(what, where=f"{name}: {type(batches).__name__}", hint=as_list) from None
 
 
 def as_batch(batch: Any, place: str) -> Batch:

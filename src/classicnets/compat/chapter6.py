@@ -16,7 +16,8 @@ from classicnets.acceleration.prepare import prepared
 from classicnets.compat.batches import Loader
 from classicnets.compat.drawing import Animator, say_how_to_save
 from classicnets.compat.images import ImageBatches, fashion_mnist
-from classicnets.compat.teacher import CHINESE, Teacher, check_arguments
+from classicnets.compat.lesson import CHINESE
+from classicnets.compat.teacher import Teacher, check_arguments
 from classicnets.compat.tensors import try_gpu
 from classicnets.models.modules import complete, has_lazy_layers
 from classicnets.text import _

@@ -12,11 +12,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from classicnets.acceleration.prepare import prepared
-from classicnets.compat.batches import Loader
+from classicnets.compat.batches import Loader, check_iterable
 from classicnets.compat.chapter6 import initialize_lazy_layers
 from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, say_how_to_save, show_images
 from classicnets.compat.images import ImageBatches, fashion_mnist
-from classicnets.compat.teacher import ENGLISH, Meter, Observer, Teacher
+from classicnets.compat.lesson import ENGLISH
+from classicnets.compat.observer import Meter, Observer
+from classicnets.compat.teacher import Teacher
 from classicnets.compat.tensors import cpu, gpu, randn
 from classicnets.compat.tensors import num_gpus as available_gpus
 from classicnets.inspection.guard import guard
@@ -264,6 +266,7 @@ class Trainer(HyperParameters):
     def prepare_data(self, data: DataModule) -> None:
         """Get the training and validation batches."""
         self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
+        check_iterable(self.train_dataloader, ENGLISH.train)
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
 
@@ -288,8 +291,8 @@ class Trainer(HyperParameters):
     def _fit_epoch(self) -> None:
         self.model.train()
         with Meter(self.model) as meter:
-            for i, batch in enumerate(self._batches_on_device(self.train_dataloader), start=1):
-                batch = self.prepare_batch(batch)
+            batches = map(self.prepare_batch, self._batches_on_device(self.train_dataloader))
+            for i, batch in enumerate(batches, start=1):
                 with self.observer.step(self.epoch + 1, i, batch):
                     loss = self.model.training_step(batch)
                     self.optim.zero_grad()

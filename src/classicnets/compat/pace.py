@@ -49,6 +49,7 @@ class Pace:
         if self.is_long is None:
             self.times.append(now)
             if now - self.start >= _FIRST:
+                self.last = now
                 self._forecast()
         elif self.is_long and now - self.last >= _EVERY:
             self.last = now
@@ -77,8 +78,8 @@ class Pace:
     def _faster_ways(self) -> list[str]:
         lines = [_("  faster: net = cn.vary(net, width=0.25)   # a quarter of the channels and units")]
         if self.image_size > _LARGE_IMAGE:
-            text = _('  faster: net = cn.create("alexnet_28")   # AlexNet for images of 28x28: load them without resize')
-            lines.insert(0, text)
+            line = _('  faster: net = cn.create("alexnet_28")   # AlexNet for images of 28x28, loaded without resize')
+            lines.insert(0, line)
         return lines
 
     def _show(self, line: str) -> None:

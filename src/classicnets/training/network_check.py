@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from classicnets.datasets.types import Description
 from classicnets.errors import UsageError
 from classicnets.images.transforms import prepare
-from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import (
     IMAGES,
     Check,
@@ -27,7 +26,7 @@ from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Row, Table
 from classicnets.models.modules import complete, copy_module, in_dtype_of
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, shape
+from classicnets.text import _
 from classicnets.training import initialize
 from classicnets.training.freeze import freeze
 from classicnets.values import Preprocess, Recipe
