@@ -137,7 +137,7 @@ What to do: use the nearest name, which the message shows; `classicnets list` pr
     "CN203": """There is no recipe from this source for this network.
 Recipes are looked up by source and network, and are never replaced by another one, because results would then not be
 comparable with the published ones.
-What to do: use --recipe fast, which works for every network; `classicnets list` shows all recipes.""",
+What to do: use --recipe fast or --recipe d2l, which work for every network; `classicnets list` shows all recipes.""",
     "CN204": """A setting has the wrong type, is out of range, or contradicts another setting.
 All problems are reported together, before any data is read.
 What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
