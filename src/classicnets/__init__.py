@@ -16,10 +16,12 @@ _MODULES = {
     "Preprocess": "values",
     "Recipe": "values",
     "Run": "api.models",
+    "RunComparison": "api.compare",
     "RunSpec": "spec",
     "Seeds": "api.models",
     "Study": "api.study",
     "UsageError": "errors",
+    "compare": "api.compare",
     "create": "api.networks",
     "load": "api.models",
     "resume": "api.training",
@@ -36,10 +38,12 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Run",
+    "RunComparison",
     "RunSpec",
     "Seeds",
     "Study",
     "UsageError",
+    "compare",
     "create",
     "load",
     "resume",
@@ -50,6 +54,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from classicnets.api.compare import RunComparison, compare
     from classicnets.api.models import Run, Seeds, load
     from classicnets.api.networks import create
     from classicnets.api.study import Study, study

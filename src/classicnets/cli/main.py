@@ -13,6 +13,7 @@ from functools import partial
 from classicnets import __version__, api, machine, report
 from classicnets.cli import (
     arguments,
+    compare,
     data,
     doctor,
     evaluate,
@@ -55,6 +56,7 @@ _COMMANDS = {
     "data": data,
     "train": train,
     "study": study,
+    "compare": compare,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from classicnets.report import (
         cards,
+        compare,
         error_analysis,
         exported,
         figures,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cards",
+    "compare",
     "error_analysis",
     "exported",
     "figures",
