@@ -64,8 +64,14 @@ def make_seeds(make: Make, root: Path, name: str, accuracies: dict[int, float], 
     study = StudyFolder(root / name)
     metrics = {key: statistics_of([*accuracies.values()]) for key in METRICS}
     counts = {"n": len(runs), "of": len(runs), "pictures": 200}
-    result = {**counts, **metrics, "published": None, "verdict": "", "runs": []}
-    arms = {"definition": None, "arms": {"": {}}, "seeds": [*accuracies], "side_by_side": 1, "threads": 1}
+    result: dict[str, Any] = {**counts, **metrics, "published": None, "verdict": "", "runs": []}
+    arms: dict[str, Any] = {
+        "definition": None,
+        "arms": {"": {}},
+        "seeds": [*accuracies],
+        "side_by_side": 1,
+        "threads": 1,
+    }
     study.write({**shared, **arms, "result": result})
     return study.path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -71,7 +72,7 @@ def test_holms_correction_covers_paired_and_unpaired_comparisons() -> None:
         for arm, of_arm in values.items()
         for seed, value in enumerate(of_arm)
     ]
-    pairs = [{"arms": ["a", "b"]}, {"arms": ["a", "c"], "paired": False}]
+    pairs: list[dict[str, Any]] = [{"arms": ["a", "b"]}, {"arms": ["a", "c"], "paired": False}]
     paired, unpaired = summarize(pairs, [measure("test_accuracy")], rows)["comparisons"]
     assert paired["seeds"] == [0, 1, 2, 3] and unpaired["seeds"] == []
     assert unpaired["first"] == [*FIRST] and unpaired["second"] == [0.73, 0.75]

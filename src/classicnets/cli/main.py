@@ -39,6 +39,7 @@ classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in t
   classicnets list                          list the networks, data sets and recipes
   classicnets show lenet_d2l                show the layers: shapes, parameters, MACs, memory
   classicnets train lenet_d2l               train a network with its recipe, here on Fashion-MNIST
+  classicnets compare RUN RUN               compare the results of runs, over several seeds
   classicnets evaluate RUN                  compute accuracy and other metrics on the test split
   classicnets predict RUN boot.png          classify images
   classicnets export RUN                    write an ONNX file that runs without classicnets
