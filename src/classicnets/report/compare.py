@@ -14,7 +14,8 @@ from rich.table import Table
 from classicnets.report import figures, quantities, tables
 from classicnets.report.fonts import FigureText
 from classicnets.report.study_figures import draw_curves
-from classicnets.studies.compared_runs import COUNTS, MEASURE, ComparedRuns, Side, measures
+from classicnets.studies.compared_runs import MEASURE, ComparedRuns, Side, measures
+from classicnets.studies.finished_runs import COUNTS
 from classicnets.studies.measures import Measure
 from classicnets.text import _, join
 
@@ -22,7 +23,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MAX_FOLDERS = 3  # that are named
 _NONE = "-"
 FIGURE_SUFFIXES = (".png", ".svg")
-_STYLE = "border-collapse: collapse; margin: 0.5em 0"
+_TABLE_STYLE, _CELL_STYLE = "border-collapse: collapse; margin: 0.5em 0", "text-align: left; padding: 0.1em 1em 0.1em 0"
 
 
 def lines(console: Console, compared: ComparedRuns) -> Iterator[str | Table]:
@@ -78,6 +79,7 @@ def html_page(compared: ComparedRuns) -> str:
     parts.append(_html_table([_("result"), *letters], _result_rows(compared)))
     parts += [f"<p>{html.escape(verdict)}</p>" for verdict in compared.verdicts]
     if commands := compared.next_commands:
+        parts.append(f"<p>{html.escape(_('next: train more seeds, and compare their folders:'))}</p>")
         parts.append(f"<pre>{html.escape(chr(10).join(commands))}</pre>")
     png = base64.b64encode(figures.png(draw(compared))).decode()
     parts.append(f'<img alt="{html.escape(_("curves"))}" src="data:image/png;base64,{png}">')
@@ -157,9 +159,9 @@ def _spread(compared: ComparedRuns, side: Side, each: Measure) -> str:
 
 
 def _html_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th style="text-align: left">{html.escape(column)}</th>' for column in columns)
+    head = "".join(f'<th style="{_CELL_STYLE}">{html.escape(column)}</th>' for column in columns)
     body = "".join(
-        "<tr>" + "".join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+        "<tr>" + "".join(f'<td style="{_CELL_STYLE}">{html.escape(cell)}</td>' for cell in row) + "</tr>"
         for row in rows
     )
-    return f'<table style="{_STYLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table style="{_TABLE_STYLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
