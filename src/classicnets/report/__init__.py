@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from classicnets.report import (
         cards,
+        cell,
         error_analysis,
         exported,
         figures,
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
         tables,
         tensorboard,
         terminal,
+        views,
     )
 
 __all__ = [
     "cards",
+    "cell",
     "error_analysis",
     "exported",
     "figures",
@@ -56,6 +59,7 @@ __all__ = [
     "tables",
     "tensorboard",
     "terminal",
+    "views",
 ]
 
 
