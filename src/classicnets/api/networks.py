@@ -13,6 +13,7 @@ from torch import nn
 from classicnets.errors import UsageError
 from classicnets.inspection import compare as comparing
 from classicnets.inspection import figure
+from classicnets.inspection.arithmetic import format_inputs
 from classicnets.inspection.compare import Comparison
 from classicnets.inspection.explain import explain as explain_table
 from classicnets.inspection.guard import guard, guarded
@@ -241,9 +242,8 @@ def _module_layers(net: nn.Module, shape: Sequence[int] | None, variation: Mappi
     if guard or found == DEFAULT_SHAPE:
         return name, table
     note = _(
-        "1x28x28 images do not fit, and {shape} images do; shape={other} shows another shape, or why it does not fit",
-        shape=shape_text(found),
-        other=DEFAULT_SHAPE,
+        "1x28x28 images do not fit, but {inputs} do; pass shape= for others, or shape=(1, 28, 28) to see why",
+        inputs=format_inputs(found),
     )
     return name, replace(table, note="; ".join(filter(None, (note, table.note))))
 

@@ -18,7 +18,7 @@ from classicnets.runs.net_spec import NetSpec
 from classicnets.text import _, command, plural
 from classicnets.text import shape as shape_text
 
-__all__ = ["source", "write"]
+__all__ = ["check_target", "source", "write"]
 
 
 def source(
@@ -73,14 +73,8 @@ def source(
     return spec.display_name, listing(net, table, about, _commands(spec, shape, Path(path)))
 
 
-def write(path: str | Path, code: str) -> Path:
-    """Write the source of a network into a new file.
-
-    Raises:
-        UsageError: CN206, the file exists, or is no Python file.
-        MachineError: CN401, it cannot be written.
-    """
-    path = Path(path)
+def check_target(path: Path) -> None:
+    """Raise UsageError CN206 if a path is that of an existing file, or of no Python file."""
     if path.suffix != ".py":
         raise UsageError(
             "CN206",
@@ -95,8 +89,17 @@ def write(path: str | Path, code: str) -> Path:
             where=command("-o", path),
             hint=command("-o", _free_name(path)),
         )
-    write_whole(path, code.encode("utf-8", "backslashreplace"), option="-o")
-    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Write the source of a network into a new file.
+
+    Raises:
+        UsageError: CN206, the file exists, or is no Python file.
+        MachineError: CN401, it cannot be written.
+    """
+    check_target(path)
+    write_whole(path, text.encode("utf-8", "backslashreplace"), option="-o")
 
 
 def _commands(spec: NetSpec, shape: tuple[int, ...], path: Path) -> list[str]:

@@ -64,7 +64,7 @@ class _Listing:
         if self.output is not None:
             self._import(SelectedOutput)
             lines.append(f"net = SelectedOutput(net, {_quoted(self.output)})")
-        paragraphs = [textwrap.fill(paragraph, _WIDTH) for paragraph in about]
+        paragraphs = [textwrap.fill(paragraph, _WIDTH, break_on_hyphens=False) for paragraph in about]
         paragraphs.append("\n".join(f"    {command}" for command in commands))
         ours = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self.imports.items())]
         first, *others = paragraphs

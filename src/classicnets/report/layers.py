@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from classicnets.inspection.arithmetic import format_size_change
+from classicnets.inspection.arithmetic import format_inputs, format_size_change
 from classicnets.inspection.windows import kernel_channels, layer_type, taps, with_numeric_padding
 from classicnets.report import cell, tables
 from classicnets.text import _, byte_count, shape
@@ -59,7 +59,7 @@ def print_comparison(out: Console, names: Sequence[str], comparison: Comparison,
 
 def title(name: str, table: Table) -> str:
     """Return the line above a layer table: the network and the images that it is calculated for."""
-    return _("{name} for {shape} images", name=name, shape=shape(table.input_shape))
+    return _("{name} for {inputs}", name=name, inputs=format_inputs(table.input_shape))
 
 
 def html_table(name: str, table: Table) -> str:
