@@ -64,17 +64,15 @@ class _Listing:
         if self.output is not None:
             self._import(SelectedOutput)
             lines.append(f"net = SelectedOutput(net, {_quoted(self.output)})")
-        paragraphs = [textwrap.fill(paragraph, _WIDTH, break_on_hyphens=False) for paragraph in about]
-        paragraphs.append("\n".join(f"    {command}" for command in commands))
-        ours = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self.imports.items())]
+        paragraphs = [textwrap.fill(_in_docstring(text), _WIDTH, break_on_hyphens=False) for text in about]
+        paragraphs.append("\n".join(f"    {_in_docstring(command)}" for command in commands))
         first, *others = paragraphs
+        ours = [f"from {module} import {', '.join(sorted(names))}" for module, names in self.imports.items()]
+        imports = "\n".join(sorted([*ours, "from torch import nn"]))  # all of them are other people's packages
         parts = [
             "\n\n".join([f'"""{first}', *others]) + '\n"""',
-            "\n".join(
-                ["from collections import OrderedDict", "", "from torch import nn", *([""] if ours else []), *ours]
-            )
-            if any("OrderedDict" in line for line in lines)
-            else "\n".join(["from torch import nn", *([""] if ours else []), *ours]),
+            *(["from collections import OrderedDict"] if any("OrderedDict" in line for line in lines) else []),
+            imports,
             *self.constants,
             "\n".join(lines),
         ]
@@ -202,3 +200,8 @@ def _value(layer: nn.Module, name: str) -> object:
 def _quoted(text: str) -> str:
     """Text as source, in double quotes where possible."""
     return f'"{text}"' if repr(text) == f"'{text}'" and '"' not in text else repr(text)
+
+
+def _in_docstring(text: str) -> str:
+    """Text that does not end the docstring."""
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

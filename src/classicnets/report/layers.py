@@ -83,7 +83,7 @@ def html_table(name: str, table: Table) -> str:
             soft=[size, calculation],
             marks={len(rows) - 1: "total"},
         ),
-        *(cell.line(line) for line in _remarks(table)),
+        *(cell.line(line, soft=line != table.note) for line in _remarks(table)),
         cell.line(
             _(
                 "MACs: multiply-accumulates for one image. memory: of weights and biases. output memory: of the outputs"
@@ -165,7 +165,7 @@ def _table_row(row: Row) -> list[object]:
     return [
         row.name or _("(network)"),
         row.kind,
-        shape(row.outputs),
+        _("not called") if layer_type(row) == "uncalled" else shape(row.outputs),
         _geometry(row),
         *(n or "" for n in (row.weights, row.biases, row.parameters, row.units, row.macs)),
         byte_count(row.weight_bytes) if row.weight_bytes else "",
