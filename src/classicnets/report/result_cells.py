@@ -78,7 +78,7 @@ def seeds(facts: Mapping[str, Any], path: Path) -> str:
         ]
         for row in result["runs"]
     ]
-    n = plural("{n} of {total} run", "{n} of {total} runs", result["n"], total=result["of"])
+    n = plural("{finished} of {n} run", "{finished} of {n} runs", result["of"], finished=result["n"])
     return cell.cell(
         cell.heading(_("{name} on {data}", name=path.name, data=facts["data_name"])),
         cell.facts(
