@@ -229,7 +229,7 @@ def test_ipython_chooses_the_richest_form() -> None:
 
     assert set(form(cn.show("lenet_d2l"))) == {"text/plain", "text/html"}
     assert set(form(cn.figure("lenet_d2l"))) == {"text/plain", "image/svg+xml"}
-    assert form(cn.code("lenet_d2l")) == {"text/plain": cn.code("lenet_d2l")}
+    assert form(cn.code("lenet_d2l")) == {"text/plain": cn.code("lenet_d2l").rstrip()}
 
 
 # --- results ---------------------------------------------------------------------------------------------------------
