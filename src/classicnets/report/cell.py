@@ -15,7 +15,7 @@ from classicnets.text import visible
 # The class is doubled so that these rules win over those that notebooks have for tables.
 _STYLE = """<style>
 .cn-cell.cn-cell {overflow-x: auto; line-height: 1.4}
-.cn-cell.cn-cell table {border-collapse: collapse; border: 0; margin: .4em 0; font-size: .9em}
+.cn-cell.cn-cell table {border-collapse: collapse; border: 0; margin: .4em 0; color: inherit; font-size: .9em}
 .cn-cell.cn-cell :is(th, td) {padding: .15em .7em .15em 0; border: 0; border-bottom: 1px solid rgba(128, 128, 128, .3);
   text-align: left; vertical-align: top; white-space: nowrap; color: inherit; font-variant-numeric: tabular-nums}
 .cn-cell.cn-cell th {font-weight: 600}
