@@ -44,7 +44,7 @@ def network_in(code: str) -> nn.Module:
 
 def built(name: str, shape: tuple[int, ...], variation: dict[str, Any]) -> nn.Module:
     spec = net_spec.with_variation(net_spec.find(name), variation)
-    size = {"num_classes": NETS[name].classes, "in_channels": shape[0], "image_size": shape[1]}
+    size: dict[str, Any] = {"num_classes": NETS[name].classes, "in_channels": shape[0], "image_size": shape[1]}
     return replace(spec, **size).build()
 
 

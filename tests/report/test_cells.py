@@ -221,10 +221,10 @@ def test_code_is_written_once(tmp_path: Path, cli: CommandLine, monkeypatch: pyt
 
 
 def test_ipython_chooses_the_richest_form() -> None:
-    formatter = DisplayFormatter()  # type: ignore[no-untyped-call]
+    formatter = DisplayFormatter()
 
     def form(value: object) -> dict[str, Any]:
-        data: dict[str, Any] = formatter.format(value)[0]  # type: ignore[no-untyped-call]
+        data: dict[str, Any] = formatter.format(value)[0]
         return data
 
     assert set(form(cn.show("lenet_d2l"))) == {"text/plain", "text/html"}
