@@ -200,8 +200,26 @@ def test_a_figure_is_saved(tmp_path: Path, cli: CommandLine) -> None:
     assert drawn.save(tmp_path / "net.svg").read_text(encoding="utf-8") == drawn.svg
     assert cli("show", "lenet_d2l", "alexnet_28", "--svg", tmp_path / "cli.svg")[0] == 0
     assert (tmp_path / "cli.svg").read_bytes() == (tmp_path / "net.svg").read_bytes()
-    with pytest.raises(TypeError, match="needs a network"):
-        cn.figure()
+
+
+@pytest.mark.parametrize(
+    ("show", "code", "text", "hint"),
+    [
+        (lambda: cn.show(cn.create), "CN205", "create makes networks, and is not a network itself", "net = create()"),  # type: ignore[arg-type]
+        (lambda: cn.show(3), "CN205", "a value of type int is not a network", "net = MyNet()"),  # type: ignore[arg-type]
+        (lambda: cn.show("lenet_d2"), "CN202", "did you mean lenet_d2l?", "classicnets list"),
+        (lambda: cn.show("lenet_d2l", 28), "CN201", "28 is not the shape of an image", "shape=(1, 28, 28)"),  # type: ignore[arg-type]
+        (lambda: cn.code("lenet_d2l", (28, 28)), "CN201", "(28, 28) is not the shape", "shape=(1, 28, 28)"),
+        (lambda: cn.show("lenet_d2l", (1, 28, 30)), "CN201", "made for square images", "--input 1x28x28"),
+        (lambda: cn.show(nn.Linear(4, 2), [1, 2.5]), "CN201", "[1, 2.5] is not the shape", "shape=(1, 28, 28)"),  # type: ignore[list-item]
+        (lambda: cn.why("lenet_d2l", lang="fr"), "CN202", "not available in the language 'fr'", "use one of: en, zh"),
+        (lambda: cn.figure(), "CN206", "there is no network to draw", 'cn.figure("lenet_d2l")'),
+    ],
+)
+def test_mistakes_are_explained(show: Callable[[], object], code: str, text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        show()
+    assert caught.value.code == code and text in str(caught.value) and caught.value.hints == (hint,)
 
 
 def test_code_is_written_once(tmp_path: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,15 +124,28 @@ def with_input(
         num_classes = num_classes or spec.num_classes
     if shape is None:
         return _with_shape(spec, None, None, num_classes)
-    channels, height, width = (*shape, *[0] * 3)[:3]
-    if len(shape) != 3 or height != width:
+    if len(shape) != 3:
+        raise wrong_shape(shape)
+    channels, height, width = shape
+    if height != width:
         raise UsageError(
             "CN201",
             _("{name} is made for square images", name=spec.name),
             where=command("--input", shape_text(shape)),
-            hint=command("--input", shape_text((channels, height, height) if height else NETS[spec.name].input)),
+            hint=command("--input", shape_text((channels, height, height))),
         )
     return _with_shape(spec, channels, height, num_classes)
+
+
+def wrong_shape(shape: object) -> UsageError:
+    """Return the error for what is not the shape of one image."""
+    return UsageError(
+        "CN201",
+        _("{shape} is not the shape of an image", shape=repr(shape)),
+        where="shape",
+        why=_("a shape is channels, height and width, each at least 1, without the batch axis"),
+        hint="shape=(1, 28, 28)",
+    )
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:

@@ -11,8 +11,10 @@ from torch import nn
 
 from classicnets.api import networks, source
 from classicnets.api.models import Run
+from classicnets.errors import UsageError
 from classicnets.inspection.shapes import Table
 from classicnets.report.views import Code, Differences, Explanation, Figure, Layers, titles
+from classicnets.text import _
 
 __all__ = ["Code", "Differences", "Explanation", "Figure", "Layers", "code", "diff", "figure", "show", "why"]
 
@@ -42,8 +44,8 @@ def show(
         trust: Whether code of a run folder may be run that was not run on this machine before.
 
     Raises:
-        UsageError: CN201, images of this shape do not fit, with the calculation of every size up to the layer where
-            they stop to fit; what `create` raises for a name; CN207, CN212 for a run folder.
+        UsageError: CN205, this is not a network; CN201, images of this shape do not fit, with the calculation of every
+            size up to the layer where they stop to fit; what `create` raises for a name; CN207, CN212 for a run folder.
     """
     return Layers(*_layers(net, shape, num_classes, variation, trust=trust))
 
@@ -115,11 +117,10 @@ def figure(
         trust: Whether code of a run folder may be run.
 
     Raises:
-        UsageError: what `show` raises.
-        TypeError: there is no network.
+        UsageError: CN206, there is no network; and what `show` raises.
     """
     if not nets:
-        raise TypeError("figure() needs a network, such as cn.figure(net)")
+        raise UsageError("CN206", _("there is no network to draw"), hint='cn.figure("lenet_d2l")')
     drawn = [_layers(net, shape, None, variation, trust=trust) for net in nets]
     return Figure(tuple(name for name, _table in drawn), networks.draw(drawn))
 
@@ -146,9 +147,10 @@ def code(
     Raises:
         UsageError: CN206, the network is not one of `classicnets list`; and what `show` raises.
     """
-    place = str(net.path if isinstance(net, Run) else net)
+    place = str(net.path) if isinstance(net, Run) else _place(net)
+    _check(shape)
     with torch.random.fork_rng(devices=[]):
-        _name, text = source.source(place, shape=shape, num_classes=num_classes, variation=variation, trust=trust)
+        text = source.source(place, shape=shape, num_classes=num_classes, variation=variation, trust=trust)[1]
     return Code(text)
 
 
@@ -161,12 +163,37 @@ def _layers(
     trust: bool,
 ) -> tuple[str, Table]:
     """The name and the layer table of whatever is a network; no random numbers are drawn from torch's generator."""
-    network: str | nn.Module = net if isinstance(net, nn.Module) else str(net)
+    _check(shape)
     name = ""
+    network: str | nn.Module
     if isinstance(net, Run):  # its network may have been passed in Python, so it is not built again
         network, name, shape = net.net, net.name, shape or net.folder.preprocess().shape
+    else:
+        network = net if isinstance(net, nn.Module) else _place(net)
     with torch.random.fork_rng(devices=[]):
         own_name, table = networks.layers(
             network, shape=shape, num_classes=num_classes, variation=variation, trust=trust
         )
     return (name if name and not variation else own_name), table
+
+
+def _place(net: object) -> str:
+    """A name, file or folder as text. Raises UsageError CN205 for a value that is none, such as a class."""
+    if isinstance(net, str | Path):
+        return str(net)
+    kind = getattr(net, "__name__", "") if callable(net) else ""
+    raise UsageError(
+        "CN205",
+        _("{name} makes networks, and is not a network itself", name=kind)
+        if kind
+        else _("a value of type {kind} is not a network", kind=type(net).__name__),
+        why=_("a network is a torch.nn.Module, a name from `classicnets list`, file.py:net, or a run"),
+        hint=f"net = {kind or 'MyNet'}()",
+    )
+
+
+def _check(shape: object) -> None:
+    """Raise UsageError CN201 if a shape is not a tuple or list of integers."""
+    is_shape = isinstance(shape, Sequence) and not isinstance(shape, str) and all(isinstance(n, int) for n in shape)
+    if shape is not None and not is_shape:
+        raise networks.wrong_shape(shape)
