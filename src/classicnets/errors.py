@@ -137,7 +137,7 @@ What to do: use --recipe fast, which works for every network; `classicnets list`
     "CN204": """A setting has the wrong type, is out of range, or contradicts another setting.
 All problems are reported together, before any data is read.
 What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
-    "CN205": """A network could not be loaded from file.py:name, or from a graph file, or a Python value is not a network.
+    "CN205": """A network could not be loaded from file.py:name or a graph file, or a Python value is not a network.
 The file is run as Python code, without arguments, and may import the files beside it. The name must be a
 torch.nn.Module, or a function or class that gives one when it is called without arguments. Code that is only for
 running the file as a script, such as parsing arguments or training, belongs below `if __name__ == "__main__":`.
