@@ -21,14 +21,19 @@ _MODULES = {
     "Seeds": "api.models",
     "Study": "api.study",
     "UsageError": "errors",
+    "code": "api.views",
     "compare": "api.compare",
     "create": "api.networks",
+    "diff": "api.views",
+    "figure": "api.views",
     "load": "api.models",
     "resume": "api.training",
+    "show": "api.views",
     "study": "api.study",
     "train": "api.training",
     "train_seeds": "api.training",
     "vary": "models.variants",
+    "why": "api.views",
 }
 __all__ = [
     "CheckFailed",
@@ -43,14 +48,19 @@ __all__ = [
     "Seeds",
     "Study",
     "UsageError",
+    "code",
     "compare",
     "create",
+    "diff",
+    "figure",
     "load",
     "resume",
+    "show",
     "study",
     "train",
     "train_seeds",
     "vary",
+    "why",
 ]
 
 if TYPE_CHECKING:
@@ -59,6 +69,7 @@ if TYPE_CHECKING:
     from classicnets.api.networks import create
     from classicnets.api.study import Study, study
     from classicnets.api.training import resume, train, train_seeds
+    from classicnets.api.views import code, diff, figure, show, why
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
     from classicnets.models.variants import vary
     from classicnets.spec import RunSpec

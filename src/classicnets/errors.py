@@ -141,12 +141,13 @@ What to do: use --recipe fast or --recipe d2l, which work for every network; `cl
     "CN204": """A setting has the wrong type, is out of range, or contradicts another setting.
 All problems are reported together, before any data is read.
 What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
-    "CN205": """A network could not be loaded from file.py:name, or from a graph file.
+    "CN205": """A network could not be loaded from file.py:name or a graph file, or a Python value is not a network.
 The file is run as Python code, without arguments, and may import the files beside it. The name must be a
 torch.nn.Module, or a function or class that gives one when it is called without arguments. Code that is only for
 running the file as a script, such as parsing arguments or training, belongs below `if __name__ == "__main__":`.
 A graph file NAME.graph.json lists the layers of a network in the order of computation. Each has a name, a kind, the
 names of the layers that it reads, and its settings; the message names the layer that is wrong. Nothing in it is run.
+In Python, pass a module, not its class: cn.show(MyNet()).
 What to do: correct the file or the name, then try `classicnets show file.py:name`.""",
     "CN206": """The command line is not valid.
 What to do: `classicnets COMMAND --help` shows the arguments and options of a command.""",

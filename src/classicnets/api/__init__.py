@@ -19,24 +19,15 @@ if TYPE_CHECKING:
         networks,
         parallel,
         serving,
+        source,
         study,
         training,
+        views,
         weights,
     )
 
-__all__ = [
-    "catalog",
-    "compare",
-    "cost",
-    "data",
-    "models",
-    "networks",
-    "parallel",
-    "serving",
-    "study",
-    "training",
-    "weights",
-]
+__all__ = ["catalog", "compare", "cost", "data", "models", "networks", "parallel", "serving", "source"]
+__all__ += ["study", "training", "views", "weights"]
 _WITH_EXCHANGE = ("cost", "parallel")  # these import parts of torch.distributed, which not every torch has
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from classicnets.report import (
         cards,
+        cell,
         compare,
         error_analysis,
         exported,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         predictions,
         preprocessing,
         preview,
+        result_cells,
         run,
         seeds,
         sheet,
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
         tables,
         tensorboard,
         terminal,
+        views,
     )
 
 __all__ = [
     "cards",
+    "cell",
     "compare",
     "error_analysis",
     "exported",
@@ -50,6 +54,7 @@ __all__ = [
     "predictions",
     "preprocessing",
     "preview",
+    "result_cells",
     "run",
     "seeds",
     "sheet",
@@ -58,6 +63,7 @@ __all__ = [
     "tables",
     "tensorboard",
     "terminal",
+    "views",
 ]
 
 
