@@ -69,7 +69,12 @@ class ImageBatches:
 
 
 def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[ImageDataset, ImageDataset]:
-    """Return the verified training and test images at `resize` pixels (None: 28).
+    """Return the training and test images of Fashion-MNIST, as `image_dataset` does."""
+    return image_dataset("fashion_mnist", resize)
+
+
+def image_dataset(name: str, resize: int | tuple[int, int] | None) -> tuple[ImageDataset, ImageDataset]:
+    """Return the verified training and test images of the data set `name` at `resize` pixels (None: 28).
 
     Raises:
         UsageError: CN204, the size is not square.
@@ -83,7 +88,7 @@ def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[ImageDataset, I
             where=f"resize={resize!r}",
             hint=f"resize={max(*size, 1)}",
         )
-    splits = loading.load("fashion_mnist")
+    splits = loading.load(name)
     train, test = (
         ImageDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels), size[0])
         for split in (splits.train, splits.test)
