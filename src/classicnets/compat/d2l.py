@@ -254,9 +254,10 @@ def _message(name: str) -> str:
     places = chapters_of(name)
     if places:
         chapters = [
-            _("chapter {number} of {edition}", number=number, edition=edition.title()) for number, edition in places
+            _("chapter {number} ({subject}) of {edition}", number=number, subject=subject, edition=edition.title())
+            for number, subject, edition in places
         ]
-        installs = [command("pip", "install", edition.release) for _number, edition in places]
+        installs = [command("pip", "install", edition.release) for _number, _subject, edition in places]
         return _(
             "classicnets.compat.d2l has no {name!r}: it belongs to {chapters}. The book's own package has it:"
             " {installs}",
@@ -268,9 +269,9 @@ def _message(name: str) -> str:
     if near:
         return _("classicnets.compat.d2l has no {name!r}. Did you mean {near}?", name=name, near=near)
     return _(
-        "classicnets.compat.d2l has no {name!r}. It has the names of the book's chapters up to densenet: {names}",
+        "classicnets.compat.d2l has no {name!r}, nor has the book's package. `print(d2l.__all__)` lists the names that"
+        " it has.",
         name=name,
-        names=", ".join(__all__),
     )
 
 

@@ -118,10 +118,11 @@ def _curves(values: Any) -> list[Any]:
     one = values.ndim == 1 if hasattr(values, "ndim") else len(values) == 0 or not hasattr(values[0], "__len__")
     if not one and not hasattr(values, "ndim"):  # of tensors of one number, as losses often are
         one = all(getattr(value, "ndim", 1) == 0 for value in values)
-    return [[float(value) for value in values]] if one else [_plain(curve) for curve in values]
+    return [[float(_plain(value)) for value in values]] if one else [_plain(curve) for curve in values]
 
 
 def _plain(curve: Any) -> Any:
+    """Numbers without gradients."""
     return curve.detach().cpu().numpy() if isinstance(curve, torch.Tensor) else curve
 
 
