@@ -75,6 +75,6 @@ with torch.no_grad():
     print(f'b: {data.b - model.b}')
 
 # %% check
-assert torch.allclose(model.w.flatten(), data.w, atol=0.2) and abs(float(model.b) - 4.2) < 0.2
+assert torch.allclose(model.w.flatten(), data.w, atol=0.2) and abs(model.b.item() - 4.2) < 0.2
 losses = [point.y for point in model.board.data['val_loss']]
 assert len(losses) == 5 and losses[-1] < losses[0] / 10
