@@ -63,7 +63,9 @@ def classes_are_restored() -> Iterator[None]:
         value for name in d2l.__all__ if isinstance(value := getattr(d2l, name), type) and "compat" in value.__module__
     ]
     saved = [dict(vars(c)) for c in classes]
+    torch.set_warn_always(True)  # otherwise only the first listing of a process would get a warning
     yield
+    torch.set_warn_always(False)
     plt.close("all")
     for c, members in zip(classes, saved, strict=True):
         for name in vars(c).keys() - members.keys():

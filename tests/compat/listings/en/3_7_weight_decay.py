@@ -38,7 +38,7 @@ def train_scratch(lambd):
     model = WeightDecayScratch(num_inputs=200, lambd=lambd, lr=0.01)
     model.board.yscale = 'log'
     trainer.fit(model, data)
-    norms.append(float(l2_penalty(model.w)))
+    norms.append(l2_penalty(model.w).item())
     print('L2 norm of w:', norms[-1])
 
 # %%

@@ -73,7 +73,7 @@ def train_epoch(net, train_iter, loss, updater):
         l = loss(y_hat, y)
         l.sum().backward()
         updater(X.shape[0])
-        metric.add(float(l.sum()), d2l.accuracy(y_hat, y), y.numel())
+        metric.add(l.sum(), d2l.accuracy(y_hat, y), y.numel())
     return metric[0] / metric[2], metric[1] / metric[2]
 
 # %%

@@ -53,7 +53,7 @@ for i in range(10):
     conv2d.zero_grad()
     l.sum().backward()
     conv2d.weight.data[:] -= lr * conv2d.weight.grad
-    losses.append(float(l.sum()))
+    losses.append(l.sum().item())
     if (i + 1) % 2 == 0:
         print(f'epoch {i + 1}, loss {l.sum():.3f}')
 
