@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 from torch import nn
 from torch.nn import functional as F
 
-from classicnets.compat import d2l
+from classicnets.compat import d2l, other_chapters
 from classicnets.errors import UsageError
 from classicnets.images import loading
 from classicnets.images.transforms import prepare
@@ -658,17 +658,46 @@ def test_tensor_functions() -> None:
 
 
 def test_listed_names_exist_and_unknown_names_are_explained() -> None:
-    assert d2l.__all__ == sorted(d2l.__all__)
+    assert len(set(d2l.__all__)) == len(d2l.__all__)
     for name in d2l.__all__:
         assert getattr(d2l, name) is not None
-    with pytest.raises(AttributeError, match=r"no 'train_ch_6'\. Did you mean train_ch6") as caught:
+    with pytest.raises(AttributeError, match=r"no 'train_ch_6'\. Did you mean train_ch6\?"):
         d2l.train_ch_6  # noqa: B018
-    assert "load_data_fashion_mnist" in str(caught.value)
-    with pytest.raises(AttributeError, match=r"no 'zzz'\. It has"):
+    with pytest.raises(AttributeError, match=r"no 'zzz'.*print\(d2l\.__all__\)"):
         d2l.zzz  # noqa: B018
+    assert not hasattr(d2l, "zzz")
+
+
+@pytest.mark.parametrize(
+    ("name", "chapters", "packages"),
+    [
+        ("train_ch8", ["chapter 8 (recurrent networks) of the second Chinese edition"], ["d2l==0.17.6"]),
+        ("RNNLM", ["chapter 9 (recurrent networks) of the English edition 1.0"], ["d2l==1.0.3"]),
+        ("bleu", ["chapter 9 (modern recurrent networks) of", "chapter 10 (modern"], ["d2l==0.17.6", "d2l==1.0.3"]),
+    ],
+)
+def test_names_of_later_chapters_are_referred_to_the_books_package(
+    name: str, chapters: list[str], packages: list[str]
+) -> None:
+    with pytest.raises(AttributeError) as read:
+        getattr(d2l, name)
+    with pytest.raises(ImportError) as imported:
+        exec(f"from classicnets.compat.d2l import {name}")
+    assert str(read.value) == str(imported.value)
+    assert all(part in str(read.value) for part in [*chapters, *(f"pip install {package}" for package in packages)])
+    assert "Did you mean" not in str(read.value)
+
+
+def test_table_of_later_chapters_has_no_name_that_is_here() -> None:
+    names = other_chapters.other_names()
+    assert not set(names) & set(d2l.__all__)
+    for edition in (other_chapters.CHINESE, other_chapters.ENGLISH):
+        listed = [name for chapter in edition.chapters.values() for name in chapter.names.split()]
+        assert len(listed) == len(set(listed)) > 90
+    assert all(chapter for name in names for chapter in other_chapters.chapters_of(name))
 
 
 @pytest.mark.parametrize("page", ["d2l.md", "d2l.zh-CN.md"])
 def test_page_lists_all_names(page: str) -> None:
     rows = [line for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[2] for row in rows))) == d2l.__all__
+    assert sorted(re.findall(r"`(\w+)`", "".join(row.split("|")[2] for row in rows))) == sorted(d2l.__all__)

@@ -62,7 +62,8 @@ class Accumulator:
 
     def add(self, *args: Any) -> None:
         """Add one number to each sum."""
-        self.data = [total + float(value) for total, value in zip(self.data, args, strict=True)]
+        numbers = [float(value.detach() if isinstance(value, Tensor) else value) for value in args]
+        self.data = [total + number for total, number in zip(self.data, numbers, strict=True)]
 
     def reset(self) -> None:
         """Set all sums to 0."""

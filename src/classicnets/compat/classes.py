@@ -15,7 +15,7 @@ from classicnets.acceleration.prepare import prepared
 from classicnets.compat.batches import Loader, check_iterable
 from classicnets.compat.chapter6 import initialize_lazy_layers
 from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, say_how_to_save, show_images
-from classicnets.compat.images import ImageBatches, fashion_mnist
+from classicnets.compat.images import ImageBatches, fashion_mnist, image_dataset
 from classicnets.compat.lesson import ENGLISH
 from classicnets.compat.observer import Meter, Observer
 from classicnets.compat.teacher import Teacher
@@ -59,6 +59,7 @@ class Module(nn.Module, HyperParameters):
     """A network (`self.net`) with its loss and optimizer; draws its progress on `board`."""
 
     net: nn.Module
+    lr: float
     trainer: Trainer
     plot_train_per_epoch: int
     plot_valid_per_epoch: int
@@ -99,9 +100,9 @@ class Module(nn.Module, HyperParameters):
         """Draw the loss of a batch (X, y)."""
         self.plot("loss", self.loss(self(*batch[:-1]), batch[-1]), train=False)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """To be defined by a subclass."""
-        raise NotImplementedError
+    def configure_optimizers(self) -> Any:
+        """Return plain SGD with `self.lr`."""
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     def apply_init(self, inputs: Sequence[Tensor], init: Callable[[nn.Module], None] | None = None) -> None:
         """Initialize lazy layers with `inputs`, then apply `init` to each layer of the network."""
@@ -113,17 +114,11 @@ class Module(nn.Module, HyperParameters):
 class Classifier(Module):
     """A network that returns one score for each class: cross-entropy, accuracy, plain SGD with `self.lr`."""
 
-    lr: float
-
     def validation_step(self, batch: Sequence[Tensor]) -> None:
         """Draw loss and accuracy of a batch (X, y)."""
         Y_hat = self(*batch[:-1])
         self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
         self.plot("acc", self.accuracy(Y_hat, batch[-1]), train=False)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return plain SGD."""
-        return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     def accuracy(self, Y_hat: Tensor, Y: Tensor, averaged: bool = True) -> Tensor:
         """Return the accuracy, or 1 or 0 for each prediction."""
@@ -218,6 +213,24 @@ class FashionMNIST(DataModule):
         show_images(images, nrows, ncols, titles=labels or self.text_labels(y[: len(images)]))
 
 
+class MNIST(FashionMNIST):
+    """MNIST, the digits, like `FashionMNIST`; the book has no such class, but exercises on MNIST.
+
+    Raises:
+        UsageError: CN204, the size is not square.
+        DataError, MachineError: The data is not available.
+    """
+
+    def __init__(self, batch_size: int = 64, resize: tuple[int, int] = (28, 28)):
+        DataModule.__init__(self)
+        self.save_hyperparameters()
+        self.train, self.val = image_dataset("mnist", resize)
+
+    def text_labels(self, indices: Iterable[Any]) -> list[str]:
+        """Return the digits."""
+        return [str(int(index)) for index in indices]
+
+
 class Trainer(HyperParameters):
     """Training of a `Module` for `max_epochs`, on the first of `num_gpus` CUDA devices, or on the CPU without one."""
 
@@ -297,9 +310,10 @@ class Trainer(HyperParameters):
                     loss = self.model.training_step(batch)
                     self.optim.zero_grad()
                     loss.backward()
-                    if self.gradient_clip_val > 0:
-                        nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip_val)
-                    self.optim.step()
+                    with torch.no_grad():  # as in the book, since the reader's own optimizer may not do so itself
+                        if self.gradient_clip_val > 0:
+                            nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip_val)
+                        self.optim.step()
                 self.train_batch_idx += 1
                 meter.add(loss, batch[-1])
                 if i % max(1, self.num_train_batches // 5) == 0 or i == self.num_train_batches:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from itertools import cycle
+from typing import Any, NamedTuple
 
 import matplotlib
 import torch
@@ -65,6 +66,64 @@ def set_axes(
     if legend:
         axes.legend(legend)
     axes.grid(True)
+
+
+def plot(
+    X: Any,
+    Y: Any = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    legend: Sequence[str] | None = None,
+    xlim: Limits = None,
+    ylim: Limits = None,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    fmts: Sequence[str] = ("-", "m--", "g-.", "r:"),
+    figsize: Size = (3.5, 2.5),
+    axes: Axes | None = None,
+) -> None:
+    """Draw curves, in place of what `axes` shows (default: the axes of the current figure).
+
+    Args:
+        X: Positions: one sequence of numbers for all curves, or a list with one for each.
+        Y: Values: one curve, or a list of curves. None draws X against 0, 1, 2, ...
+        xlabel: Label of the horizontal axis.
+        ylabel: Label of the vertical axis.
+        legend: Names of the curves.
+        xlim: Limits of the horizontal axis.
+        ylim: Limits of the vertical axis.
+        xscale: "linear" or "log".
+        yscale: "linear" or "log".
+        fmts: Formats of matplotlib, used in turn.
+        figsize: Size of the figure in inches.
+        axes: Where to draw.
+    """
+    if axes is None:
+        set_figsize(figsize)
+        axes = plt.gca()
+        axes.get_figure(root=True).set_size_inches(figsize)  # type: ignore[union-attr]
+    axes.cla()
+    positions, curves = (None, _curves(X)) if Y is None else (_curves(X), _curves(Y))
+    if positions is not None and len(positions) != len(curves):
+        positions = positions * len(curves)
+    for i, (curve, fmt) in enumerate(zip(curves, cycle(fmts), strict=False)):
+        axes.plot(*([] if positions is None or not len(positions[i]) else [positions[i]]), curve, fmt)
+    set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
+
+
+def _curves(values: Any) -> list[Any]:
+    """A list of sequences of numbers, from one such sequence or several."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    one = values.ndim == 1 if hasattr(values, "ndim") else len(values) == 0 or not hasattr(values[0], "__len__")
+    if not one and not hasattr(values, "ndim"):  # of tensors of one number, as losses often are
+        one = all(getattr(value, "ndim", 1) == 0 for value in values)
+    return [[float(_plain(value)) for value in values]] if one else [_plain(curve) for curve in values]
+
+
+def _plain(curve: Any) -> Any:
+    """Numbers without gradients."""
+    return curve.detach().cpu().numpy() if isinstance(curve, torch.Tensor) else curve
 
 
 def get_fashion_mnist_labels(labels: Iterable[Any]) -> list[str]:
@@ -192,8 +251,15 @@ class Animator:
             say(_("{axis} {position:g}: {values}", axis=self.xlabel, position=position, values=values))
 
 
+class Point(NamedTuple):
+    """A point of a curve."""
+
+    x: float
+    y: float
+
+
 class ProgressBoard:
-    """Plot of curves, point by point (English edition 1.0); `data` maps a label to its points [(x, y), ...]."""
+    """Plot of curves, point by point (English edition 1.0); `data` maps a label to its points (x, y)."""
 
     def __init__(
         self,
@@ -214,7 +280,7 @@ class ProgressBoard:
         self.xscale, self.yscale, self.ls, self.colors = xscale, yscale, ls, colors
         self.fig, self.axes, self.figsize, self.display = fig, axes, figsize, display
         self.raw_points: dict[str, list[tuple[float, Any]]] = {}
-        self.data: dict[str, list[tuple[float, float]]] = {}
+        self.data: dict[str, list[Point]] = {}
         self._lines: dict[str, Line2D] = {}
         self._live = _LiveFigure()
 
@@ -230,7 +296,7 @@ class ProgressBoard:
             return
         xs, ys = zip(*pending, strict=True)
         pending.clear()
-        self.data.setdefault(label, []).append((sum(xs) / len(xs), float(sum(ys) / len(ys))))
+        self.data.setdefault(label, []).append(Point(sum(xs) / len(xs), float(sum(ys) / len(ys))))
         if self.display:
             self._redraw()
 

@@ -25,11 +25,14 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     An item is (float32 image [1, size, size] in 0..1, label as int), as in torchvision's data sets.
     """
 
-    classes = CLASSES
-
-    def __init__(self, images: Tensor, labels: Tensor, size: int):
-        self.images, self.labels = images, labels
+    def __init__(self, images: Tensor, labels: Tensor, size: int, name: str = "fashion_mnist"):
+        self.images, self.labels, self.name = images, labels, name
         self.preprocess = Preprocess(channels=1, image_size=size)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names."""
+        return DATASETS[self.name].classes
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,7 +46,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def to(self, device: torch.device) -> ImageDataset:
         """Return the same images on `device`."""
-        return ImageDataset(self.images.to(device), self.labels.to(device), self.preprocess.image_size)
+        return ImageDataset(self.images.to(device), self.labels.to(device), self.preprocess.image_size, self.name)
 
 
 class ImageBatches:
@@ -71,7 +74,12 @@ class ImageBatches:
 
 
 def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[ImageDataset, ImageDataset]:
-    """Return the verified training and test images at `resize` pixels (None: 28).
+    """Return the training and test images of Fashion-MNIST, as `image_dataset` does."""
+    return image_dataset("fashion_mnist", resize)
+
+
+def image_dataset(name: str, resize: int | tuple[int, int] | None) -> tuple[ImageDataset, ImageDataset]:
+    """Return the verified training and test images of the data set `name` at `resize` pixels (None: 28).
 
     Raises:
         UsageError: CN204, the size is not square.
@@ -85,9 +93,9 @@ def fashion_mnist(resize: int | tuple[int, int] | None) -> tuple[ImageDataset, I
             where=f"resize={resize!r}",
             hint=f"resize={max(*size, 1)}",
         )
-    splits = loading.load("fashion_mnist")
+    splits = loading.load(name)
     train, test = (
-        ImageDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels), size[0])
+        ImageDataset(torch.from_numpy(split.images), torch.from_numpy(split.labels), size[0], name)
         for split in (splits.train, splits.test)
     )
     return train, test

@@ -92,6 +92,7 @@ class Teacher(Observer):
         self.first = first_batch(train, lesson.train)
         super().__init__(epochs, len(train), self.first.images.shape[-1])
         self.names = _class_names(train)
+        self.is_fashion = getattr(getattr(train, "dataset", None), "name", "") == "fashion_mnist"
         self.exact = exact_labels(train)
         with self.lesson.hints():
             check_registration(net, name=_("the network"))
@@ -257,7 +258,7 @@ class Teacher(Observer):
         return True
 
     def _resize(self, shape: Shape) -> str:
-        if self.names:
+        if self.is_fashion:
             return self.lesson.resize(shape)
         return f"X = torch.nn.functional.interpolate(X, size={tuple(shape[-2:])})"
 

@@ -33,7 +33,35 @@ def try_all_gpus() -> list[torch.device]:
     return [gpu(i) for i in range(num_gpus())] or [cpu()]
 
 
+# the names of the book's Markdown pages, which its released notebooks replace with those of torch
+abs = torch.abs
+arange = torch.arange
+batch_matmul = torch.bmm
+concat = torch.cat
+cos = torch.cos
+cosh = torch.cosh
+exp = torch.exp
+eye = torch.eye
+float32 = torch.float32
+int32 = torch.int32
+int64 = torch.int64
+linspace = torch.linspace
+log = torch.log
+matmul = torch.matmul
+meshgrid = torch.meshgrid
+normal = torch.normal
+ones = torch.ones
+ones_like = torch.ones_like
+rand = torch.rand
 randn = torch.randn
+sigmoid = torch.sigmoid
+sin = torch.sin
+sinh = torch.sinh
+stack = torch.stack
+tanh = torch.tanh
+tensor = torch.tensor
+zeros = torch.zeros
+zeros_like = torch.zeros_like
 
 
 def size(a: Tensor) -> int:
@@ -74,3 +102,23 @@ def numpy(x: Tensor) -> Any:
 def to(x: Any, *args: Any, **kwargs: Any) -> Any:
     """Call `x.to`."""
     return x.to(*args, **kwargs)
+
+
+def transpose(x: Tensor) -> Tensor:
+    """Return the transpose of a matrix."""
+    return x.t()
+
+
+def expand_dims(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Call `x.unsqueeze`."""
+    return x.unsqueeze(*args, **kwargs)
+
+
+def swapaxes(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Call `x.swapaxes`."""
+    return x.swapaxes(*args, **kwargs)
+
+
+def repeat(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Call `x.repeat`."""
+    return x.repeat(*args, **kwargs)

@@ -1,0 +1,31 @@
+# %%
+from classicnets.compat import d2l
+import torch
+from torch import nn
+
+# %%
+batch_size = 256
+train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size)
+
+# %%
+net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+def init_weights(m):
+    if type(m) == nn.Linear:
+        nn.init.normal_(m.weight, std=0.01)
+
+net.apply(init_weights)
+
+# %%
+loss = nn.CrossEntropyLoss(reduction='none')
+
+# %%
+trainer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+# %%
+num_epochs = 5
+d2l.train_ch3(net, train_iter, test_iter, loss, num_epochs, trainer)
+
+# %% check
+assert d2l.evaluate_accuracy(net, test_iter) > 0.8
+assert [text.get_text() for text in d2l.plt.gca().get_legend().get_texts()] == ['train loss', 'train acc', 'test acc']
