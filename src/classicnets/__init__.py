@@ -21,6 +21,7 @@ _MODULES = {
     "Study": "api.study",
     "UsageError": "errors",
     "create": "api.networks",
+    "exercise": "api.exercise",
     "load": "api.models",
     "resume": "api.training",
     "study": "api.study",
@@ -41,6 +42,7 @@ __all__ = [
     "Study",
     "UsageError",
     "create",
+    "exercise",
     "load",
     "resume",
     "study",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from classicnets.api.exercise import exercise
     from classicnets.api.models import Run, Seeds, load
     from classicnets.api.networks import create
     from classicnets.api.study import Study, study

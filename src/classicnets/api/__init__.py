@@ -10,9 +10,33 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from classicnets.api import catalog, cost, data, models, networks, parallel, serving, study, training, weights
+    from classicnets.api import (
+        catalog,
+        cost,
+        data,
+        exercise,
+        models,
+        networks,
+        parallel,
+        serving,
+        study,
+        training,
+        weights,
+    )
 
-__all__ = ["catalog", "cost", "data", "models", "networks", "parallel", "serving", "study", "training", "weights"]
+__all__ = [
+    "catalog",
+    "cost",
+    "data",
+    "exercise",
+    "models",
+    "networks",
+    "parallel",
+    "serving",
+    "study",
+    "training",
+    "weights",
+]
 _WITH_EXCHANGE = ("cost", "parallel")  # these import parts of torch.distributed, which not every torch has
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from classicnets.report import (
         cards,
         error_analysis,
+        exercise,
         exported,
         figures,
         findings,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cards",
     "error_analysis",
+    "exercise",
     "exported",
     "figures",
     "findings",
