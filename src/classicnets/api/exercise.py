@@ -71,7 +71,7 @@ def exercise(
     """
     found = catalog.find(id)
     if net is None and not answers and not train:
-        return Result(id=found.id, passed=None, seen=tuple(describe(found)))
+        return Result(id=found.id, passed=None, text=tuple(describe(found)))
     return check(found, net, answers, train=train, seeds=seeds, limit=limit, data=data)
 
 
@@ -87,7 +87,7 @@ def check(
 ) -> Result:
     """Check an answer, and count the try. Arguments and errors are those of `exercise`."""
     if isinstance(found, Essay):
-        return Result(id=found.id, passed=None, seen=tuple(map(_, found.rubric)), notes=tuple(_facts(found)))
+        return Result(id=found.id, passed=None, text=tuple(describe(found)))
     _reject_what_has_no_effect(found, net, answers, train=train, data=data, limit=limit)
     result: Result
     options = training.Options(seeds=seeds, limit=limit, data=data)
@@ -108,7 +108,7 @@ def check(
             else:
                 result = replace(_untrained(found, result, net), passed=None)
     elif isinstance(found, Numbers):
-        book, shape = structure.reference(found.reference)
+        book, shape = structure.reference(found.reference, "meta")
         result = numbers.check(found, check_input(book, shape), answers)
         if train:
             result = training.sweep(found, result)
@@ -202,7 +202,7 @@ def _facts(found: Exercise) -> list[str]:
     """The facts of an essay, calculated from the book's network."""
     if not isinstance(found, Essay):
         return []
-    book, shape = structure.reference(found.reference)
+    book, shape = structure.reference(found.reference, "meta")
     return found.facts(check_input(book, shape))
 
 
@@ -303,6 +303,10 @@ def _activations(found: Activations, net: nn.Module | str | Path | Run | None, d
         if run is None:
             _network(found, None)
             raise AssertionError
+        accuracy = (run.result or {}).get("test_accuracy")
+        if accuracy is not None and accuracy < 2 / len(run.facts["classes"]):
+            missing = _("the run has a test accuracy of {accuracy:.3f}, so it has learned nothing", accuracy=accuracy)
+            return Result(id=found.id, passed=False, missing=(missing,))
         module, preprocess, place = run.net, run.folder.preprocess(), str(run.facts["data"] or "") or None
     splits = loading.load(data or place or "fashion_mnist")
     images = {}
@@ -313,7 +317,7 @@ def _activations(found: Activations, net: nn.Module | str | Path | Run | None, d
         images[splits.classes[number]] = np.asarray(splits.test.images[row])
     if found.noise:
         images |= activations.unlike(next(iter(images.values())))
-    result, maps = activations.check(found, module, preprocess, images)
+    result, maps = activations.check(found, module, preprocess, images, splits.classes)
     if maps is None:
         return result
     folder = Path() if isinstance(net, nn.Module) else net.path if isinstance(net, Run) else Path(str(net))

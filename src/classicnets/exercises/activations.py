@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,11 @@ def unlike(image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def check(
-    exercise: Activations, net: nn.Module, preprocess: Preprocess, images: Mapping[str, np.ndarray]
+    exercise: Activations,
+    net: nn.Module,
+    preprocess: Preprocess,
+    images: Mapping[str, np.ndarray],
+    classes: Sequence[str],
 ) -> tuple[Result, Maps | None]:
     """Compute the activations of the first convolutions.
 
@@ -45,6 +49,7 @@ def check(
         net: The trained network.
         preprocess: How images become its input.
         images: uint8 images [C, H, W] by name.
+        classes: Names of the classes, in the order of the outputs.
 
     Returns:
         The result, and what is drawn; None if the network has too few convolutions.
@@ -56,6 +61,9 @@ def check(
     wanted = _layers_to_show(table.rows, exercise.layers)
     if len(wanted) < exercise.layers:
         missing = _("the network has {n} convolutions; the exercise looks at the first two", n=len(wanted))
+        return Result(id=exercise.id, passed=False, missing=(missing,)), None
+    if table.output_shape != (len(classes),):
+        missing = _("the network does not return one number for each of the {n} classes", n=len(classes))
         return Result(id=exercise.id, passed=False, missing=(missing,)), None
     outputs, logits = _outputs(net, preprocess, np.stack([*images.values()]), wanted)
     seen, facts = [], {}
@@ -69,11 +77,11 @@ def check(
     for name, row in zip(images, probabilities, strict=True):
         best = int(row.argmax())
         facts[f"probability: {name}"] = float(row[best])
-        fields = {"name": name, "number": best, "probability": float(row[best])}
-        seen.append(_("{name}: class {number} with a probability of {probability:.2f}", **fields))
+        fields = {"name": name, "label": classes[best], "probability": float(row[best])}
+        seen.append(_("{name}: classified as {label} with a probability of {probability:.2f}", **fields))
     result = Result(
         id=exercise.id,
-        passed=True,
+        passed=None,
         seen=tuple(seen),
         notes=(_("look at the figure, and say which channels answer to edges, to areas, and to one image only"),),
         facts=facts,

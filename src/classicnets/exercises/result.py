@@ -21,6 +21,7 @@ class Result:
         notes: What to know besides: misunderstandings, and what to do next.
         facts: The numbers behind the sentences, as plain values.
         files: Files that were written.
+        text: The question, or the rubric of an essay, in lines; a result with it has nothing else.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Result:
     notes: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -46,13 +48,15 @@ class Result:
 
     def lines(self) -> list[str]:
         """Return the result as text."""
+        if self.text:
+            return [*self.text]
         width = max((len(heading) for heading, _sentences in self.parts), default=0)
         rows = [f"{heading:{width}}  {sentence}" for heading, sentences in self.parts for sentence in sentences]
         return [self.headline, *rows]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        lists = {name: list(getattr(self, name)) for name in ("seen", "missing", "notes", "files")}
+        lists = {name: list(getattr(self, name)) for name in ("seen", "missing", "notes", "files", "text")}
         return {"id": self.id, "passed": self.passed, **lists, "facts": self.facts}
 
     def __repr__(self) -> str:
@@ -60,6 +64,8 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The result for a notebook."""
+        if self.text:
+            return f"<pre>{html.escape(repr(self))}</pre>"
         items = "".join(
             f"<li><b>{html.escape(heading)}</b>: {html.escape(sentence)}</li>"
             for heading, sentences in self.parts

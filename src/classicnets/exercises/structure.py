@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from classicnets.exercises.kinds import CLASSES, Structure
@@ -14,11 +15,16 @@ from classicnets.text import _, plural
 from classicnets.text import shape as shape_text
 
 
-def reference(name: str) -> tuple[nn.Module, tuple[int, int, int]]:
-    """Return a network of the registry as in its source, and the shape of its images."""
+def reference(name: str, device: str = "cpu") -> tuple[nn.Module, tuple[int, int, int]]:
+    """Return a network of the registry as in its source, and the shape of its images.
+
+    Random numbers that the user draws afterwards stay the same. On "meta", weights have no data, which is enough for a
+    layer table.
+    """
     entry = NETS[name]
-    channels, height, width = entry.input
-    return entry.load()(entry.classes, channels, height), (channels, height, width)
+    channels, height, _width = entry.input
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        return entry.load()(entry.classes, channels, height), entry.input
 
 
 def check(exercise: Structure, net: nn.Module) -> Result:
