@@ -11,6 +11,7 @@ import pytest
 
 import classicnets as cn
 from classicnets.api import exercise as api
+from classicnets.api import exercise_training
 from classicnets.exercises import students
 from classicnets.exercises.catalog import EXERCISES
 from classicnets.exercises.kinds import Structure
@@ -114,18 +115,49 @@ def test_networks_are_trained_as_the_book_does(gray: Path, monkeypatch: pytest.M
     found = EXERCISES["lenet-1"]
     assert isinstance(found, Structure)
     settings: dict[str, Any] = {}
-    original = api.training._settings_of_book
+    original = exercise_training._settings_of_book
 
     def shorter(net: str) -> dict[str, Any]:
         settings.update(original(net))
         return {**settings, "epochs": 1, "batch_size": 20}
 
-    monkeypatch.setattr(api.training, "_settings_of_book", shorter)
+    monkeypatch.setattr(exercise_training, "_settings_of_book", shorter)
     net = cn.vary(cn.create("lenet_d2l"), pool="max")
     result = cn.exercise("lenet-1", net, train=True, seeds=2, data=str(gray))
     assert settings["lr"] == 0.9 and settings["epochs"] == 10 and settings["initialize"] == "xavier_uniform"
     assert result.passed and "yours against book: test accuracy" in result.facts["verdicts"][0]
     assert result.facts["verdicts"][0] in result.seen and Path(result.files[0]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "net", "sizes"),
+    [
+        ("alexnet-2b", "alexnet_28", {"book": 224, "yours": 28}),
+        ("alexnet-2a", "alexnet_d2l_v1", {"book": 224, "yours": 224}),
+        ("alexnet-5", "lenet_caffe", {"book": 28, "yours": 28}),
+    ],
+)
+def test_each_network_gets_images_of_its_size(
+    name: str, net: str, sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are valid for both arms, and equal but for the size."""
+    plans: dict[str, Any] = {}
+
+    class Stop(Exception):
+        pass
+
+    def stop(_definition: Any, arms: dict[str, Any], *_options: Any) -> None:
+        plans.update({arm: each.plan for arm, each in arms.items()})
+        raise Stop
+
+    monkeypatch.setattr("classicnets.api.study.forecast", stop)
+    found = EXERCISES[name]
+    assert isinstance(found, Structure)
+    result = api.Result(id=name, passed=True)
+    with pytest.raises(Stop):
+        exercise_training.compare_networks(found, result, net, exercise_training.Options())
+    assert {arm: plan.preprocess.image_size for arm, plan in plans.items()} == sizes
+    assert len({(plan.recipe.lr, plan.recipe.batch_size, plan.recipe.optimizer) for plan in plans.values()}) == 1
 
 
 def test_activations_of_a_run_are_drawn(gray: Path, cli: CommandLine) -> None:
@@ -158,7 +190,7 @@ def test_batch_sizes_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         sizes.append(plan.recipe.batch_size)
         return Measured
 
-    monkeypatch.setattr(api.training, "forecast_run", forecast)
+    monkeypatch.setattr(exercise_training, "forecast_run", forecast)
     result = cn.exercise("alexnet-3", image_mb=5.3, train=True)
     assert sizes == [8, 32, 128] and result.passed
     assert result.seen[-1] == "batch of 128: 32.0 images a second, peak memory 1.0 GB"

@@ -39,8 +39,8 @@ def lenet(
     classes: int = 10,
 ) -> nn.Sequential:
     """The book's LeNet with changes."""
-    layers: list[nn.Module] = [nn.Conv2d(1, 6, kernel, padding=kernel // 2), activation(), pools[0](2, 2)]  # type: ignore[call-arg]
-    layers += [nn.Conv2d(6, channels, 5), activation(), *more, pools[1](2, 2), nn.Flatten()]  # type: ignore[call-arg]
+    layers: list[nn.Module] = [nn.Conv2d(1, 6, kernel, padding=kernel // 2), activation(), pools[0](2, 2)]
+    layers += [nn.Conv2d(6, channels, 5), activation(), *more, pools[1](2, 2), nn.Flatten()]
     width = channels * 25
     for size in hidden:
         layers += [nn.Linear(width, size), activation(), *([nn.Dropout(dropout)] if dropout else [])]
@@ -97,9 +97,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], str]
     "alexnet-2b": (lambda: cn.create("alexnet_28"), enlarging, "a layer enlarges the image"),
     "alexnet-5": (lambda: lenet(activation=nn.ReLU, dropout=0.5), lambda: lenet(activation=nn.ReLU), "no dropout"),
 }
-RIGHT_NUMBERS = {"memory": "fc6", "dense_share": 92.04, "compute": "conv2", "conv_share": "95.4%"}
+RIGHT_NUMBERS: dict[str, Any] = {"memory": "fc6", "dense_share": 92.04, "compute": "conv2", "conv_share": "95.4%"}
 RIGHT_NUMBERS |= {"bandwidth": "dense", "intensity": 0.2498, "image_mb": 5.3018}
-WRONG_NUMBERS: dict[str, tuple[object, str]] = {
+WRONG_NUMBERS: dict[str, tuple[Any, str]] = {
     "memory": ("conv2", "another layer has 42.7 times as many"),
     "dense_share": (0.92, "by a factor of 100"),
     "compute": ("fc6", "another layer has 15.8 times as many"),

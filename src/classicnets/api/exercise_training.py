@@ -13,7 +13,7 @@ from classicnets import report
 from classicnets.api import study as studies
 from classicnets.api.training import forecast as forecast_run
 from classicnets.errors import UsageError
-from classicnets.exercises.kinds import Numbers, Structure, Trained
+from classicnets.exercises.kinds import MNIST_SHAPE, Numbers, Structure, Trained
 from classicnets.exercises.result import Result
 from classicnets.recipes import resolve
 from classicnets.spec import Output, StudyOptions, run_spec
@@ -41,9 +41,20 @@ def compare_networks(
     exercise: Structure, result: Result, net: nn.Module | str | Path | Any, options: Options
 ) -> Result:
     """Train the student's network and the book's with the settings of the book, and add the verdict."""
-    base = {**options.base(exercise.data), "recipe": resolve.FAST, "settings": _settings_of_book(exercise.reference)}
-    arms = {_BOOK: {"net": exercise.reference}, _YOURS: {"net": net if isinstance(net, nn.Module) else str(net)}}
+    settings = _settings_of_book(exercise.reference)
+    book_size, data_size = settings.pop("image_size", None), MNIST_SHAPE[-1]
+    your_size = exercise.shape[-1] if exercise.shape[-1] != data_size else None
+    base = {**options.base(exercise.data), "recipe": resolve.FAST, "settings": settings}
+    arms = {
+        _BOOK: {"net": exercise.reference, **_resized(book_size)},
+        _YOURS: {"net": net if isinstance(net, nn.Module) else str(net), **_resized(your_size)},
+    }
     return _study(exercise.id, _(exercise.title), base, arms, options.seeds, result)
+
+
+def _resized(size: int | None) -> dict[str, Any]:
+    """The setting that resizes images to this height and width in pixels; None: they stay as they are."""
+    return {} if size is None else {"settings": {"image_size": size}}
 
 
 def compare_settings(exercise: Trained, result: Result, answers: Mapping[str, Any], options: Options) -> Result:
@@ -112,10 +123,11 @@ def sweep(exercise: Numbers, result: Result) -> Result:
 
 
 def _settings_of_book(net: str) -> dict[str, Any]:
-    """The settings of the book's recipe that the recipe for any network would set otherwise."""
+    """The settings of the book's recipe that the fast recipe of some network would set otherwise."""
     book = resolve.published(net)
     assert book is not None
-    others = [resolve.find(resolve.FAST, name, registered=known) for name, known in ((net, True), ("", False))]
+    others = [recipe for key, recipe in resolve.RECIPES.items() if key.source == resolve.FAST]
+    others.append(resolve.find(resolve.FAST, "", registered=False))
     return {
         key: getattr(book, key)
         for key in resolve.SETTINGS
