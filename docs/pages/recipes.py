@@ -20,10 +20,12 @@ def page(command: str) -> str:
 <!-- made by `{command}` from the recipes -->
 
 A recipe is how a source trains a network. `classicnets train NET --recipe SOURCE` runs one; without `--recipe`, the
-first recipe of the network on this page is used (`fast` only if you ask for it, or for your own network). For a folder
-of images, the recipe `folder` is [chosen by the images](folders.md) instead, unless you name another. `--dry-run`
-shows every setting, and `--set KEY=VALUE` changes one. At the end of a run, the result is compared with the published
-one, and `card.md` lists the deviations. ImageNet is not downloaded: use `--data FOLDER` with any folder of images.
+first recipe of the network on this page is used (`fast` only if you ask for it, or for your own network). Recipes for
+"any network" train your own like the network of their source, for example `classicnets train my_net.py:net --recipe
+d2l`; no published accuracy applies to it. For a folder of images, the recipe `folder` is [chosen by the
+images](folders.md) instead, unless you name another. `--dry-run` shows every setting, and `--set KEY=VALUE` changes
+one. At the end of a run, the result is compared with the published one, and `card.md` lists the deviations. ImageNet is
+not downloaded: use `--data FOLDER` with any folder of images.
 Settings that are not listed have the defaults of `classicnets.Recipe`.
 
 {sections}

@@ -16,18 +16,25 @@ _MODULES = {
     "Preprocess": "values",
     "Recipe": "values",
     "Run": "api.models",
+    "RunComparison": "api.compare",
     "RunSpec": "spec",
     "Seeds": "api.models",
     "Study": "api.study",
     "UsageError": "errors",
+    "code": "api.views",
+    "compare": "api.compare",
     "create": "api.networks",
+    "diff": "api.views",
     "exercise": "api.exercise",
+    "figure": "api.views",
     "load": "api.models",
     "resume": "api.training",
+    "show": "api.views",
     "study": "api.study",
     "train": "api.training",
     "train_seeds": "api.training",
     "vary": "models.variants",
+    "why": "api.views",
 }
 __all__ = [
     "CheckFailed",
@@ -37,26 +44,35 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "Run",
+    "RunComparison",
     "RunSpec",
     "Seeds",
     "Study",
     "UsageError",
+    "code",
+    "compare",
     "create",
+    "diff",
     "exercise",
+    "figure",
     "load",
     "resume",
+    "show",
     "study",
     "train",
     "train_seeds",
     "vary",
+    "why",
 ]
 
 if TYPE_CHECKING:
+    from classicnets.api.compare import RunComparison, compare
     from classicnets.api.exercise import exercise
     from classicnets.api.models import Run, Seeds, load
     from classicnets.api.networks import create
     from classicnets.api.study import Study, study
     from classicnets.api.training import resume, train, train_seeds
+    from classicnets.api.views import code, diff, figure, show, why
     from classicnets.errors import CheckFailed, ClassicnetsError, DataError, MachineError, UsageError
     from classicnets.models.variants import vary
     from classicnets.spec import RunSpec

@@ -46,6 +46,10 @@ class ClassicnetsError(Exception):
             lines.append(_("  or:    {hint}", hint=hint) if i else _("  hint:  {hint}", hint=hint))
         return visible("\n".join(lines))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of the traceback; %debug still opens the debugger."""
+        return str(self).splitlines()
+
     def to_dict(self) -> dict[str, object]:
         """Return plain values for `--json`."""
         return {
@@ -133,16 +137,17 @@ What to do: use the nearest name, which the message shows; `classicnets list` pr
     "CN203": """There is no recipe from this source for this network.
 Recipes are looked up by source and network, and are never replaced by another one, because results would then not be
 comparable with the published ones.
-What to do: use --recipe fast, which works for every network; `classicnets list` shows all recipes.""",
+What to do: use --recipe fast or --recipe d2l, which work for every network; `classicnets list` shows all recipes.""",
     "CN204": """A setting has the wrong type, is out of range, or contradicts another setting.
 All problems are reported together, before any data is read.
 What to do: `classicnets train NET --dry-run` lists every setting with its value.""",
-    "CN205": """A network could not be loaded from file.py:name, or from a graph file.
+    "CN205": """A network could not be loaded from file.py:name or a graph file, or a Python value is not a network.
 The file is run as Python code, without arguments, and may import the files beside it. The name must be a
 torch.nn.Module, or a function or class that gives one when it is called without arguments. Code that is only for
 running the file as a script, such as parsing arguments or training, belongs below `if __name__ == "__main__":`.
 A graph file NAME.graph.json lists the layers of a network in the order of computation. Each has a name, a kind, the
 names of the layers that it reads, and its settings; the message names the layer that is wrong. Nothing in it is run.
+In Python, pass a module, not its class: cn.show(MyNet()).
 What to do: correct the file or the name, then try `classicnets show file.py:name`.""",
     "CN206": """The command line is not valid.
 What to do: `classicnets COMMAND --help` shows the arguments and options of a command.""",
@@ -271,6 +276,11 @@ these images, add --include-trained.""",
     "CN310": """Images cannot be decoded while training, because a process that decodes them has died.
 Usually the system has ended it for lack of memory.
 What to do: resume the run with fewer such processes, as the message says.""",
+    "CN311": """The batches of a data iterator cannot be used to train a classifier.
+A batch is a pair (X, y) of tensors: images as floating-point numbers, usually in 0..1, and the number of the class of
+each image, as int64 of shape [N], from 0 on. The message says what is different in which batch. Class numbers that are
+one-hot vectors, floating-point numbers or a column [N, 1] are converted by the line in the hint.
+What to do: change the data set or the collate function, so that each batch has this form.""",
     "CN401": """A folder or file cannot be written, or may not be looked into. The permission is missing, or the disk is
 full or read-only. A training that stops with it has kept its last checkpoint. Processes that save a large state in
 parts need a run folder that all their machines share.

@@ -35,7 +35,7 @@ def test_overview_shows_the_main_commands(cli: CommandLine) -> None:
     code, out, err = cli()
     assert code == 0 and err == ""
     commands = re.findall(r"^  classicnets (\w+)", out, re.M)
-    assert commands == ["list", "show", "train", "evaluate", "predict", "export", "serve"]
+    assert commands == ["list", "show", "train", "compare", "evaluate", "predict", "export", "serve"]
 
 
 def test_help_prints_the_overview(cli: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:

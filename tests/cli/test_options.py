@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 import classicnets as cn
 from classicnets import report
 from classicnets.cli import (
+    compare,
     data,
     doctor,
     evaluate,
@@ -50,6 +51,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run = cn.train("own.py:net", data=str(gray), epochs=1, quiet=True)
+        other = cn.train("own.py:net", data=str(gray), epochs=1, lr=0.01, quiet=True)
         stopped = Session.start(plan(*run_spec("lenet_d2l", data=str(gray), epochs=1)), lambda _: None)
     old = make_files(root / "old")
     (root / "names.txt").write_text("a\nb\nc\nd\ne\n")
@@ -61,6 +63,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "COLOR": str(color),
         "OWN": f"{root}/own.py:net",
         "RUN": str(root / run.path),
+        "OTHER": str(root / other.path),
         "STOPPED": str(root / stopped.folder.path),
         "SEEDS": str(seeds),
         "WEIGHTS": str(root / run.folder.last),
@@ -120,6 +123,10 @@ REFUSED: list[tuple[str, str]] = [
     ("train lenet_d2l --data GRAY --dry-run --link 1Gbit", "--link has no effect here"),
     ("train lenet_d2l --data GRAY --seeds 2 --processes 2", "several seeds are several runs"),
     ("train lenet_d2l --data GRAY --processes 0", "--processes must be at least 1"),
+    ("compare RUN", "there is only one run"),
+    ("compare RUN RUN", "is given twice"),
+    ("compare RUN STOPPED", "is not finished"),
+    ("compare lenet_d2l alexnet_28", "compare takes finished runs"),
     ("evaluate RUN --on-bad-image skip", "--on-bad-image skip has no effect"),
     ("evaluate RUN GRAY --on-bad-image skip", "--on-bad-image skip has no effect"),
     ("evaluate RUN --include-trained", "--include-trained has no effect"),
@@ -174,6 +181,13 @@ REFUSED: list[tuple[str, str]] = [
     ("show lenet_d2l alexnet_28 --card", "alexnet_28 has no effect here"),
     ("show lenet_d2l alexnet_28 vgg16", "one or two networks"),
     ("show lenet_d2l alexnet_28 vgg16 --svg a.svg", "one or two networks"),
+    ("show lenet_d2l --code --lang zh", "--lang has no effect here"),
+    ("show lenet_d2l --code --why", "--code has no effect here"),
+    ("show lenet_d2l -o net.py", "-o has no effect here"),
+    ("show lenet_d2l --code -o net.txt", "written into a Python file"),
+    ("show lenet_d2l alexnet_28 --code", "alexnet_28 has no effect here"),
+    ("show OWN --code", "only the networks of `classicnets list`"),
+    ("show RUN --code", "only the networks of `classicnets list`"),
     ("show CN201 --why", "--why has no effect here"),
     ("show CN201 --lang zh --classes 2", "--classes, --lang has no effect here"),
     ("show CN201 lenet_d2l", "lenet_d2l has no effect here"),
@@ -240,6 +254,8 @@ EFFECTIVE: list[tuple[str, str]] = [
     ("train lenet_d2l --data GRAY --dry-run --json", "--loader-threads 2"),
     ("train lenet_d2l --data GRAY --dry-run --json --processes 2 --gpu h200", "--parallel hybrid"),
     ("train lenet_d2l --data GRAY --dry-run", "--seeds 2"),
+    ("compare RUN OTHER", "--json"),
+    ("compare RUN OTHER", "-o a.png"),
     ("evaluate RUN", "--json"),
     ("evaluate RUN", "--csv"),
     ("evaluate RUN --json", "--min-confidence 0.5"),
@@ -256,6 +272,11 @@ EFFECTIVE: list[tuple[str, str]] = [
     ("show lenet_d2l", "--why"),
     ("show lenet_d2l", "--card"),
     ("show lenet_d2l", "--svg a.svg"),
+    ("show lenet_d2l", "--code"),
+    ("show lenet_d2l --code", "--json"),
+    ("show lenet_d2l --code", "--classes 3"),
+    ("show lenet_d2l --code", "--set net.activation=relu"),
+    ("show lenet_d2l --code", "-o net.py"),
     ("show lenet_d2l --svg a.svg", "--json"),
     ("show lenet_d2l --why", "--lang zh"),
     ("show lenet_d2l --why", "--input 1x32x32"),
@@ -327,7 +348,7 @@ def test_options_that_python_functions_ignore_are_refused(places: dict[str, str]
 def test_the_table_names_every_option_of_every_command() -> None:
     """A new option needs a row that shows its effect, or one that shows where it is refused."""
     text = " ".join([*(f"{line} {rest}" for line, rest in EFFECTIVE), *(line for line, _ in REFUSED)]).split()
-    commands = [list_, show, train, evaluate, predict, export, explain, doctor]
+    commands = [list_, show, train, compare, evaluate, predict, export, explain, doctor]
     kinds = {kind for command in commands for kind in command.OPTIONS}
     kinds |= {
         kind

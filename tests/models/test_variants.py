@@ -288,7 +288,7 @@ def test_run_reports_its_variation_and_can_be_opened(cli: CommandLine, blobs: Pa
     assert run.path.name == "lenet_d2l-relu-max-blobs-1"
     assert run.facts["net"]["variation"] == RELU_MAX and not run.facts["as_published"]
     assert "# lenet_d2l with activation=relu, pool=max on blobs" in (run.path / "card.md").read_text()
-    assert "the network," in present(run.result)["verdict"]
+    assert "of the network without activation=relu, pool=max" in present(run.result)["verdict"]
     opened = cn.Run(run.path)
     assert kinds(opened.net).count("ReLU") == 4 and kinds(opened.net).count("MaxPool2d") == 2
     assert opened.evaluate().accuracy == present(run.result)["test_accuracy"]

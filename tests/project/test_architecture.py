@@ -22,8 +22,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
 # A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
 GROUND = {"errors", "values", "machine", "options", "spec", "text", "files", "workers", "events", "strict_json"}
-GROUND |= {"schema", "checksum", "trust"}
-TOOLS = {"audit", "coach", "forecast", "studies", "handwriting", "export", "compat", "serve", "parallel", "conversion"}
+GROUND |= {"schema", "checksum", "trust", "hints"}
+TOOLS = {"audit", "coach", "forecast", "studies", "handwriting", "export", "serve", "parallel", "conversion"}
 TOOLS |= {"exercises"}
 ORDER = [
     GROUND,
@@ -37,7 +37,7 @@ ORDER = [
     {"training"},  # the core ends here: it trains, evaluates and predicts without any tool
     TOOLS,
     {"report"},
-    {"api"},
+    {"api", "compat"},
     {"cli"},
     {"__init__", "__main__"},
 ]

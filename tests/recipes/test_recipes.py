@@ -26,7 +26,7 @@ NAMES: dict[str, Any] = {"ids": lambda key: f"{key.source}-{key.label}"}
 @pytest.mark.parametrize("key", resolve.RECIPES, **NAMES)
 def test_every_recipe_is_valid(key: RecipeKey) -> None:
     recipe = resolve.RECIPES[key]
-    assert RecipeKey(recipe.source, recipe.net, recipe.variation) == key
+    assert RecipeKey.of(recipe) == key
     assert recipe.net in NETS or recipe.net == ANY_NET
     assert recipe.variation == tuple(sorted(recipe.variation))
     assert recipe.data in {*DATASETS, *resolve.NOT_FETCHED}
@@ -49,7 +49,7 @@ def test_no_recipe_selects_by_the_test_split(key: RecipeKey) -> None:
         assert recipe.monitor == "validation"
 
 
-PUBLISHED = [key for key in resolve.RECIPES if key.source != "fast"]
+PUBLISHED = [key for key in resolve.RECIPES if key.net != ANY_NET and key.source != "fast"]
 
 
 @pytest.mark.parametrize("key", PUBLISHED, **NAMES)
@@ -264,10 +264,49 @@ def test_fast_is_the_default_only_for_other_networks() -> None:
     assert "fast" in caught.value.why
 
 
+@pytest.mark.parametrize(("source", "batch_size", "lr"), [("d2l", 256, 0.9), ("d2l_en", 128, 0.1)])
+@pytest.mark.parametrize(("net", "registered"), [("my.py:net", False), ("lenet5_1998", True)])
+def test_the_book_trains_any_network_like_one_of_its_chapters(
+    source: str, batch_size: int, lr: float, net: str, registered: bool
+) -> None:
+    lenet = resolve.find(source, net, registered=registered)
+    assert (lenet.source, lenet.net, lenet.data) == (source, net, "fashion_mnist")
+    assert (lenet.batch_size, lenet.lr, lenet.image_size, lenet.epochs) == (batch_size, lr, None, 10)
+    assert "LeNet chapter" in resolve.statement(lenet)
+    alexnet = resolve.find(source, net, registered=registered, image_size=224)
+    assert (alexnet.batch_size, alexnet.lr, alexnet.image_size, alexnet.epochs) == (128, 0.01, 224, 10)
+    assert "AlexNet chapter" in resolve.statement(alexnet) and "224x224" in resolve.statement(alexnet)
+    for recipe in (lenet, alexnet):
+        assert recipe.expected is None  # what is published is not of this network
+        assert "does not apply" in recipe.deviations[0]
+    assert resolve.find(source, net, registered=registered, image_size=64) == lenet
+
+
+def test_a_plan_says_which_chapter_trains_your_own_network(blobs: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from classicnets.training.plan import plan
+
+    net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    small = plan(*run_spec(net, data=str(blobs), recipe="d2l"))
+    large = plan(*run_spec(net, data=str(blobs), recipe="d2l", settings={"image_size": 224}))
+    for planned, chapter, lr in ((small, "LeNet", 0.9), (large, "AlexNet", 0.01)):
+        assert f"choice  the settings of the book's {chapter} chapter" in planned.lines()[1]
+        assert (planned.recipe.lr, planned.expected) == (lr, None)
+
+
+def test_a_network_of_the_book_keeps_its_own_recipe() -> None:
+    for size in (None, 28, 224):
+        recipe = resolve.find("d2l", "lenet_d2l", registered=True, variation={"pool": "max"}, image_size=size)
+        assert recipe == resolve.RECIPES[RecipeKey("d2l", "lenet_d2l")] and not resolve.statement(recipe)
+    assert not resolve.statement(resolve.find("fast", "my.py:net", registered=False))
+
+
 def test_labels_of_recipes() -> None:
     """The labels that `classicnets list --json` has always printed."""
     labels = [key.label for key in resolve.RECIPES if key.source == "fast"]
     assert labels == ["lenet_d2l", "lenet_d2l with activation=relu, pool=max", "alexnet_28", "any network"]
+    labels = [key.label for key in resolve.RECIPES if key.source == "d2l" and key.net == ANY_NET]
+    assert labels == ["any network", "any network for large images"]
 
 
 def test_a_variation_is_matched_completely_and_in_any_order() -> None:

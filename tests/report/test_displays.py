@@ -27,6 +27,7 @@ import classicnets as cn
 from classicnets.api.training import attach_tensorboard, follow
 from classicnets.errors import MachineError
 from classicnets.events import Advice, Epoch, Event, Step, from_line, to_line
+from classicnets.hints import as_python
 from classicnets.report import figures, notebook
 from classicnets.report.jsonlines import JsonLines
 from classicnets.report.notebook import Notebook, in_notebook
@@ -336,7 +337,7 @@ def test_notebook_ends_with_the_curves_of_the_run(events: list[Event]) -> None:
     assert np.array_equal(cell.image, np.asarray(Image.open(png).convert("RGB")))
     assert len(cell.contents) == 2  # an image and a text, updated in place
     coach, hint, last, stops = cell.text.splitlines()
-    assert coach == f"coach: {ADVICE.message}" and hint == f"  hint: {ADVICE.hint}"
+    assert coach == f"coach: {ADVICE.message}" and hint == f"  hint: {as_python(ADVICE.hint)}"
     assert last.startswith("epoch 2/2") and stops.endswith(STOP_REASON)
 
 

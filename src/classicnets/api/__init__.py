@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from classicnets.api import (
         catalog,
+        compare,
         cost,
         data,
         exercise,
@@ -19,24 +20,15 @@ if TYPE_CHECKING:
         networks,
         parallel,
         serving,
+        source,
         study,
         training,
+        views,
         weights,
     )
 
-__all__ = [
-    "catalog",
-    "cost",
-    "data",
-    "exercise",
-    "models",
-    "networks",
-    "parallel",
-    "serving",
-    "study",
-    "training",
-    "weights",
-]
+__all__ = ["catalog", "compare", "cost", "data", "exercise", "models", "networks", "parallel"]
+__all__ += ["serving", "source", "study", "training", "views", "weights"]
 _WITH_EXCHANGE = ("cost", "parallel")  # these import parts of torch.distributed, which not every torch has
 
 

@@ -14,14 +14,15 @@ from torch import nn
 from classicnets import handwriting as handwritten
 from classicnets import machine, report
 from classicnets.acceleration.prepare import choose
-from classicnets.datasets.types import Say
+from classicnets.api.answers import Evaluation, Predictions
+from classicnets.datasets.types import Say, print_to_stderr
 from classicnets.errors import MachineError, UsageError
 from classicnets.evaluation.classify import Decoder, Prediction
-from classicnets.evaluation.evaluate import Accepted, Evaluation
+from classicnets.evaluation.evaluate import Accepted
 from classicnets.evaluation.executorch import ExecutorchClassifier
 from classicnets.evaluation.exported import ExportedFile, describe
 from classicnets.evaluation.model import Model as CoreModel
-from classicnets.evaluation.model import check_on_bad_image
+from classicnets.evaluation.model import Watch, check_on_bad_image
 from classicnets.evaluation.onnx import OnnxClassifier
 from classicnets.evaluation.predictor import BATCH, Predictor
 from classicnets.evaluation.program import ProgramClassifier
@@ -63,7 +64,7 @@ class Model(CoreModel):
         handwriting: bool = False,
         min_confidence: float | None = None,
         on_bad_image: str = "fail",
-    ) -> list[Prediction]:
+    ) -> Predictions:
         """Return the `top` most probable classes of each image.
 
         Args:
@@ -77,7 +78,8 @@ class Model(CoreModel):
                 then calibrated by the temperature that the run has fitted on its validation images, if it has any.
 
         Returns:
-            One prediction for each image; for an image that cannot be read, it has an `error` and no classes.
+            A list with one prediction for each image; for an image that cannot be read, it has an `error` and no
+            classes. A notebook shows the list as a table.
 
         Raises:
             DataError: CN304, there is no image, or an object is none; CN307, a CSV list is not valid.
@@ -86,7 +88,49 @@ class Model(CoreModel):
         check_on_bad_image(on_bad_image)
         decode = decoder(handwriting=handwriting)
         found = super().predict(*images, top=top, decode=decode, min_confidence=min_confidence)
-        return [prediction for prediction in found if on_bad_image == "fail" or not prediction.error]
+        return Predictions(prediction for prediction in found if on_bad_image == "fail" or not prediction.error)
+
+    def evaluate(
+        self,
+        data: str | Path | None = None,
+        *,
+        on_bad_image: str = "fail",
+        min_confidence: float | None = None,
+        include_trained: bool = False,
+        say: Say = print_to_stderr,
+        watch: Watch = iter,
+    ) -> Evaluation:
+        """Evaluate the model on labeled images, whose classes are matched by name.
+
+        Args:
+            data: A data set name, a folder, or a CSV list with classes (default: the test split of the training data).
+                If it has a test split, only that is used; otherwise all images are used. Images that the model was
+                trained on do not count, unless the training split of the same data has them too.
+            on_bad_image: "fail", or "skip" to leave out image files that cannot be read.
+            min_confidence: See `rejecting`; the result then has `accepted`.
+            include_trained: Whether images that the model was trained on count.
+            say: Receives notes about the data.
+            watch: Receives the list of image files and yields them again, for progress reporting.
+
+        Returns:
+            The metrics; a notebook shows them as a table, with those of each class.
+
+        Raises:
+            DataError: CN304, an image cannot be read; CN306, the training data has changed, or the network does not
+                know a class; CN307, the folder or list is not valid; CN309, the model was trained on all images.
+            UsageError: CN206, `data` is needed, `on_bad_image` is unknown, or it or `include_trained` has no effect.
+        """
+        metrics = super().evaluate(
+            data,
+            on_bad_image=on_bad_image,
+            min_confidence=min_confidence,
+            include_trained=include_trained,
+            say=say,
+            watch=watch,
+        )
+        device = str(getattr(self.predictor, "device", "cpu"))
+        place = Path(str(data or self.data)).name
+        return Evaluation.of(metrics, self.classes, model=self.name, data=place, device=device)
 
 
 def decoder(*, handwriting: bool) -> Decoder:
@@ -262,6 +306,9 @@ class Run(Model):
             status = f"test accuracy {result['test_accuracy']:.4f}"
         return f"Run({str(self.folder.path)!r}: {status})"
 
+    def _repr_html_(self) -> str:
+        return report.result_cells.run(self.facts, self.folder.path, net=self.name)
+
     @property
     def result(self) -> dict[str, Any] | None:
         """The result in run.json, such as the test accuracy; None if the run is not finished."""
@@ -346,11 +393,15 @@ class Seeds:
                 if exists
                 else folder.nearest_run(Path(path)),
             )
-        self.summary: dict[str, Any] = self.folder.read()["result"]
+        self.facts: dict[str, Any] = self.folder.read()
+        self.summary: dict[str, Any] = self.facts["result"]
 
     def __repr__(self) -> str:
         accuracy, n = spread(self.summary["test_accuracy"]), self.summary["n"]
         return f"Seeds({str(self.path)!r}: test accuracy {accuracy}, n = {n} of {self.summary['of']})"
+
+    def _repr_html_(self) -> str:
+        return report.result_cells.seeds(self.facts, self.path)
 
     @property
     def path(self) -> Path:

@@ -7,31 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from classicnets.errors import UsageError
 from classicnets.inspection import compare as comparing
 from classicnets.inspection import figure
+from classicnets.inspection.arithmetic import format_inputs
 from classicnets.inspection.compare import Comparison
 from classicnets.inspection.explain import explain as explain_table
-from classicnets.inspection.guard import guard
+from classicnets.inspection.guard import guard, guarded
+from classicnets.inspection.input_shape import DEFAULT_SHAPE, find_shape, likeliest_shape
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Table
+from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
 from classicnets.models.variants import vary
 from classicnets.runs import net_spec
 from classicnets.runs.folder import find_net, open_run
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, command
+from classicnets.text import _, assignments, command
 from classicnets.text import shape as shape_text
 from classicnets.weights.identify import identify as identify_file
 from classicnets.weights.identify import identify_files as identify_all
 from classicnets.weights.identity import Companion, Identity
 
 __all__ = ["Companion", "Comparison", "Identity", "Table", "compare", "create", "differences", "draw", "explain"]
-__all__ += ["identify", "identify_files", "layers", "vary"]
-
-_DEFAULT_INPUT = (1, 28, 28)  # for your own network: images of Fashion-MNIST
+__all__ += ["identify", "identify_files", "layers", "vary", "with_input"]
 
 
 def create(
@@ -69,19 +71,19 @@ def create(
 
 
 def layers(
-    network: str,
+    network: str | nn.Module,
     *,
-    shape: tuple[int, int, int] | None = None,
+    shape: Sequence[int] | None = None,
     num_classes: int | None = None,
     variation: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> tuple[str, Table]:
-    """Return the name and the layer table of a network.
+    """Return the name and the layer table of a network. The network is neither called nor changed.
 
     Args:
-        network: A name from `classicnets list`, file.py:net, a graph file, or a run folder.
+        network: A name from `classicnets list`, file.py:net, a graph file, a run folder, or any module.
         shape: Channels, height and width of the images (default: those of the source, the graph or the run; 1x28x28 for
-            your own network).
+            file.py:net; for a module, those that it was created for, or that it accepts, which `Table.note` then says).
         num_classes: Number of classes (default: as in the source or in the run).
         variation: See `create`.
         trust: Whether code of a run folder may be run that was not run on this machine before.
@@ -89,36 +91,61 @@ def layers(
     Raises:
         UsageError: CN201, CN202, CN204, CN205, CN206, CN207 or CN212.
     """
-    spec = net_spec.with_variation(find_net(network, trust=trust), variation or {})
+    if isinstance(network, nn.Module):
+        if num_classes is not None:
+            raise _fixed_classes(num_classes, "cn.show(net)")
+        return _module_layers(unwrap(network), shape, variation or {})
+    spec, shape = with_input(network, shape, num_classes, variation or {}, trust=trust)
+    return spec.display_name, _layer_table(spec, shape)
+
+
+def with_input(
+    network: str,
+    shape: Sequence[int] | None,
+    num_classes: int | None,
+    variation: Mapping[str, Any],
+    *,
+    trust: bool,
+) -> tuple[NetSpec, tuple[int, ...]]:
+    """Find a network, and return how it is built and the shape of its images; arguments and errors as in `layers`."""
+    spec = net_spec.with_variation(find_net(network, trust=trust), variation)
     is_folder = Path(network).is_dir()
     if spec.kind != "registry":
         if num_classes is not None:
-            raise UsageError(
-                "CN206",
-                _("the number of classes of your own network is that of its last layer"),
-                where=command("--classes", str(num_classes)),
-                why=_("only the networks of `classicnets list` can be built for another number of classes"),
-                hint=command("classicnets", "show", network),
-            )
-        default: tuple[int, ...] = _DEFAULT_INPUT
+            raise _fixed_classes(num_classes, command("classicnets", "show", network))
+        default: tuple[int, ...] = DEFAULT_SHAPE
         if is_folder:
             default = open_run(network).preprocess().shape
         elif spec.kind == "graph":
             default = spec.read_graph().input
-        return spec.display_name, _layer_table(spec, shape or default)
+        return spec, tuple(shape or default)
     if shape is None and is_folder:
         shape = open_run(network).preprocess().shape
         num_classes = num_classes or spec.num_classes
-    if shape and shape[1] != shape[2]:
+    if shape is None:
+        return _with_shape(spec, None, None, num_classes)
+    if len(shape) != 3:
+        raise wrong_shape(shape)
+    channels, height, width = shape
+    if height != width:
         raise UsageError(
             "CN201",
             _("{name} is made for square images", name=spec.name),
             where=command("--input", shape_text(shape)),
-            hint=command("--input", shape_text((shape[0], shape[1], shape[1]))),
+            hint=command("--input", shape_text((channels, height, height))),
         )
-    channels, image_size = (shape[0], shape[1]) if shape else (None, None)
-    spec, shape = _with_shape(spec, channels, image_size, num_classes)
-    return spec.display_name, _layer_table(spec, shape)
+    return _with_shape(spec, channels, height, num_classes)
+
+
+def wrong_shape(shape: object) -> UsageError:
+    """Return the error for what is not the shape of one image."""
+    return UsageError(
+        "CN201",
+        _("{shape} is not the shape of an image", shape=repr(shape)),
+        where="shape",
+        why=_("a shape is channels, height and width, each at least 1, without the batch axis"),
+        hint="shape=(1, 28, 28)",
+    )
 
 
 def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
@@ -194,6 +221,55 @@ def _create_from_graph(spec: NetSpec, **numbers: int | None) -> nn.Module:
         )
     _layer_table(spec, shape)
     return guard(spec.build(), shape, name=spec.display_name)
+
+
+def _fixed_classes(num_classes: int, hint: str) -> UsageError:
+    return UsageError(
+        "CN206",
+        _("the number of classes of your own network is that of its last layer"),
+        where=command("--classes", str(num_classes)),
+        why=_("only the networks of `classicnets list` can be built for another number of classes"),
+        hint=hint,
+    )
+
+
+def _module_layers(net: nn.Module, shape: Sequence[int] | None, variation: Mapping[str, Any]) -> tuple[str, Table]:
+    """The name and the layer table of a module; the name is its class, or that of the network that it was created as.
+
+    Raises:
+        UsageError: CN201, images of this shape, or of any shape that is tried, do not fit.
+    """
+    spec = net_spec.with_variation(net_spec.from_module(net), variation)
+    guard = guarded(net)
+    name = guard.name if guard else type(net).__name__
+    if variation:
+        name = _("{name} with {changes}", name=name, changes=assignments(spec.variation))
+    with torch.random.fork_rng(devices=[]):  # new layers draw weights
+        net = spec.vary(net)
+    if shape is not None:
+        return name, check_input(net, shape, name=name)
+    found = find_shape(net)
+    if found is None:
+        raise _with_hint(net, name)
+    table = check_input(net, found, name=name)
+    if guard or found == DEFAULT_SHAPE:
+        return name, table
+    note = _(
+        "1x28x28 images do not fit, but {inputs} do; pass shape= for others, or shape=(1, 28, 28) to see why",
+        inputs=format_inputs(found),
+    )
+    return name, replace(table, note="; ".join(filter(None, (note, table.note))))
+
+
+def _with_hint(net: nn.Module, name: str) -> UsageError:
+    """The error for the likeliest shape of a network that takes none of those that were tried."""
+    shape = likeliest_shape(net)
+    try:
+        check_input(net, shape, name=name)
+    except UsageError as error:
+        hints = (*error.hints, _("cn.show(net, shape=(3, 64, 64))   # for images of another shape"))
+        return UsageError(error.code, error.what, where=error.where, why=error.why, hint=hints)
+    return UsageError("CN201", _("{name} takes no images", name=name), hint="cn.show(net, shape=(3, 64, 64))")
 
 
 def _with_shape(

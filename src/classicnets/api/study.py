@@ -60,6 +60,9 @@ class Study:
     def __repr__(self) -> str:
         return "\n".join([f"Study({str(self.path)!r})", *(f"  {verdict}" for verdict in self.verdicts)])
 
+    def _repr_html_(self) -> str:
+        return report.result_cells.study(self.facts, self.path)
+
     @property
     def path(self) -> Path:
         """The folder."""

@@ -64,9 +64,10 @@ def train(net: str | nn.Module | RunSpec, /, **options: Any) -> Run:
         UsageError, DataError, MachineError: Before training.
         CheckFailed: CN101, the loss is not finite.
     """
-    (output,), run_options = split_options(options, Output)
-    spec, module = run_spec(net, **run_options)
-    return _train(lambda say: Session.start(plan(spec, module, trust=output.trust), say, output), output)
+    with report.notebook.python_hints():
+        (output,), run_options = split_options(options, Output)
+        spec, module = run_spec(net, **run_options)
+        return _train(lambda say: Session.start(plan(spec, module, trust=output.trust), say, output), output)
 
 
 def resume(

@@ -172,12 +172,7 @@ def _print_classes(result: Evaluation, classes: tuple[str, ...]) -> None:
         console.print(
             _("top-5 accuracy {top5:.4f}, balanced accuracy {balanced:.4f}, calibration error {error:.4f}", **values)
         )
-    rows = []
-    for i, name in enumerate(classes):
-        wrong = [0 if j == i else count for j, count in enumerate(result.confusion[i])]
-        confused_with = f"{classes[wrong.index(max(wrong))]} ({max(wrong):,})" if any(wrong) else "-"
-        rows.append([name, _ratio(result.recall[i]), _ratio(result.precision[i]), result.support[i], confused_with])
-    columns = [_("class"), _("recall"), _("precision"), _("images"), _("most confused with")]
+    columns, rows = report.result_cells.class_rows(result, classes)
     console.print()
     console.print(report.tables.table(columns, rows, numbers=columns[1:4]))
 
@@ -188,7 +183,3 @@ def _print_csv(result: Evaluation, classes: tuple[str, ...]) -> None:
     for i, name in enumerate(classes):
         ratios = ["" if value is None else f"{value:.6g}" for value in (result.recall[i], result.precision[i])]
         report.output.print_csv_row([name, result.support[i], *ratios, *result.confusion[i]])
-
-
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

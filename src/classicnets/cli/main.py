@@ -13,6 +13,7 @@ from functools import partial
 from classicnets import __version__, api, machine, report
 from classicnets.cli import (
     arguments,
+    compare,
     data,
     doctor,
     evaluate,
@@ -39,6 +40,7 @@ classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in t
   classicnets list                          list the networks, data sets and recipes
   classicnets show lenet_d2l                show the layers: shapes, parameters, MACs, memory
   classicnets train lenet_d2l               train a network with its recipe, here on Fashion-MNIST
+  classicnets compare RUN RUN               compare the results of runs, over several seeds
   classicnets evaluate RUN                  compute accuracy and other metrics on the test split
   classicnets predict RUN boot.png          classify images
   classicnets export RUN                    write an ONNX file that runs without classicnets
@@ -56,6 +58,7 @@ _COMMANDS = {
     "data": data,
     "train": train,
     "study": study,
+    "compare": compare,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,

@@ -1,4 +1,4 @@
-"""`classicnets show`: layers, explanation, comparison, figure and card of a network; contents of an exported file."""
+"""`classicnets show`: layers, explanation, comparison, figure, source or card of a network; an exported file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from classicnets.text import _, command
 if TYPE_CHECKING:
     from classicnets.api.networks import Table
 
-HELP = "show a network: layers, explanation, comparison, figure, card; or the contents of an exported file"
+HELP = "show a network: layers, explanation, comparison, figure, source, card; or the contents of an exported file"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,17 @@ class Show:
         metavar="FILE",
         shown="",
     )
+    code: bool = option(
+        False, help="print a network of `classicnets list` as Python source, to be changed", group="output"
+    )
+    output: str | None = option(
+        None,
+        help="write the source of --code into this new file",
+        group="output",
+        metavar="FILE.py",
+        flag="-o",
+        shown="",
+    )
     card: bool = option(False, help="show what was published, what differs and what is assumed", group="output")
     trust: bool = option(False, **TRUST)
 
@@ -68,24 +79,25 @@ OPTIONS = (Show,)
 # The options that have an effect on what is shown, and the largest number of networks; for --why, the rest are layers.
 _NETWORK = {"settings", "input", "classes", "trust"}
 _USES: dict[str, tuple[set[str], int | None]] = {
-    "code": (set(), 1),
+    "error": (set(), 1),
     "weights": (set(), 1),
     "exported": (set(), 1),
     "card": ({"card"}, 1),
     "why": ({"why", "lang"} | _NETWORK, None),
     "svg": ({"svg"} | _NETWORK, 2),
+    "code": ({"code", "output"} | _NETWORK, 1),
     "comparison": ({"lang"} | _NETWORK, 2),
     "layers": (_NETWORK, 1),
 }
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the layers, the explanation, the comparison, the path of the figure, or the card."""
+    """Print the layers, the explanation, the comparison, the path of the figure, the source, or the card."""
     options = arguments.read(args, Show)
     first, *others = options.networks
     mode = _mode(options)
     _reject_unused(args, options, mode)
-    if mode == "code":
+    if mode == "error":
         return explain.explain(first.upper(), as_json=args.json)
     if mode == "weights":
         return weights.identify(first, as_json=args.json)
@@ -93,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         return _exported(Path(first), as_json=args.json)
     if mode == "card":
         return _card(first, as_json=args.json)
+    if mode == "code":
+        return _code(options, first, as_json=args.json)
     if mode == "why":
         return _explain(options, _layers(options, first), others, as_json=args.json)
     networks = [_layers(options, name) for name in options.networks]
@@ -107,13 +121,13 @@ def _mode(options: Show) -> str:
     """What is shown: a key of `_USES`."""
     first = options.networks[0]
     if re.fullmatch(r"CN\d{3}", first.upper()):
-        return "code"
+        return "error"
     if first.lower().endswith((".onnx", ".pt2", ".pte")):
         return "exported"
     is_other_file = Path(first).is_file() and not first.endswith((".py", ".json"))
     if first.endswith((".safetensors", ".pth", ".pt")) or is_other_file:
         return "weights"
-    for mode in ("card", "why", "svg"):
+    for mode in ("card", "why", "svg", "code"):
         if getattr(options, mode):
             return mode
     return "comparison" if len(options.networks) > 1 else "layers"
@@ -123,7 +137,7 @@ def _reject_unused(args: argparse.Namespace, options: Show, mode: str) -> None:
     """Raise UsageError CN206 for options without an effect, and for too many networks."""
     used, most = _USES[mode]
     names = options.networks
-    alone = command("classicnets", "show", *names[:most], *([f"--{mode}"] if mode in {"card", "why"} else []))
+    alone = command("classicnets", "show", *names[:most], *([f"--{mode}"] if mode in {"card", "why", "code"} else []))
     if mode == "svg":
         alone += " " + command("--svg", str(options.svg))
     if most is not None and len(names) > most:
@@ -133,12 +147,13 @@ def _reject_unused(args: argparse.Namespace, options: Show, mode: str) -> None:
         raise UsageError("CN206", message, where=args.parser.prog, hint=alone)
     unused = {f.name for f in option_fields(Show)} - used - {"networks"}
     reasons = {
-        "code": _("{name} is an error code", name=names[0]),
+        "error": _("{name} is an error code", name=names[0]),
         "weights": _("{name} is a file of weights", name=names[0]),
         "exported": _("{name} is an exported file; its layers cannot be explained, compared or drawn", name=names[0]),
         "card": _("--card shows the card of a network, which does not depend on options"),
         "why": _("--why explains the network in words"),
         "svg": _("--svg draws the network, without words"),
+        "code": _("--code writes the network as source"),
         "comparison": _("two networks are compared"),
         "layers": _("the layers of one network are shown; --lang is the language of --why and of comparisons"),
     }
@@ -187,6 +202,26 @@ def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as
 def _draw(networks: list[tuple[str, Table]], path: Path, *, as_json: bool) -> int:
     write_whole(path, api.networks.draw(networks).encode("utf-8", "backslashreplace"), option="--svg")
     print(dump({"nets": [name for name, _ in networks], "file": str(path)}) if as_json else path)
+    return 0
+
+
+def _code(options: Show, network: str, *, as_json: bool) -> int:
+    path = Path(options.output or "my_net.py")
+    if options.output is not None:
+        api.source.check_target(path)
+    name, source = api.source.source(
+        network,
+        shape=_shape(options.input),
+        num_classes=options.classes,
+        variation=_variation(options.settings),
+        trust=options.trust,
+        path=path,
+    )
+    if options.output is None:
+        print(dump({"net": name, "code": source}) if as_json else source, end="\n" if as_json else "")
+        return 0
+    api.source.write(path, source)
+    print(dump({"net": name, "file": str(path)}) if as_json else path)
     return 0
 
 

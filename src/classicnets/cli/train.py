@@ -318,6 +318,8 @@ def _print_result(folder: RunFolder, result: dict[str, Any]) -> None:
     print(_with_verdict(accuracy, result["verdict"]))
     if lost := report.lines.left_out(result.get("left_out", {})):
         print(lost)
+    for line in api.compare.with_original(folder.path):
+        print(line)
     print(
         _(
             "curves {curves}   images {images}   card {card}",
@@ -363,6 +365,8 @@ def _print_seeds_result(folder: StudyFolder, result: dict[str, Any]) -> None:
     else:
         accuracy = _("test accuracy {accuracy}, mean ± sd of {n} seeds on {images:,} images", **values)
     print(_with_verdict(accuracy, result["verdict"]))
+    for line in api.compare.with_original(folder.path) if result["n"] else []:
+        print(line)
     print(
         _(
             "curves {curves}   numbers {numbers}   card {card}",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from classicnets.coach import causes
 from classicnets.coach.checks import (
@@ -140,7 +140,9 @@ class Coach:
         health = self._examine(net)
         if health is not None and classifies(self.task, self.sample, health):
             self.task = replace(self.task, trained=True)
-        findings = self._new(check_labels(self.task)) + self._new(check_batch_size(self.task))
+        findings = list[Finding]()
+        if self.task.exact:
+            findings = self._new(check_labels(self.task)) + self._new(check_batch_size(self.task))
         # A network that classifies has seen such images.
         if health is None or not classifies(self.task, self.sample, health):
             findings += self._new(check_images(self.task, self.sample))
@@ -154,6 +156,11 @@ class Coach:
                 findings += self._new(check_equal_units(net))
                 findings += self._new(check_initial_weights(self.task, self.sample, health))
         return [_advice(finding, epoch=1, step=0) for finding in findings]
+
+    def on_labels(self, counts: Tensor) -> list[Advice]:
+        """Return advice on the labels of all images [classes], where they are known only after the first epoch."""
+        self.task = replace(self.task, counts=counts, exact=True)
+        return [_advice(finding, epoch=1, step=0) for finding in self._new(check_labels(self.task))]
 
     def on_event(self, event: Event, net: nn.Module) -> list[Advice]:
         """Return advice after a Step with a loss or an Epoch.

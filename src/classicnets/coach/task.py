@@ -63,6 +63,7 @@ class Task:
         original: the recipe before the user changed settings of it, to compare with; the same if nothing is known.
         classes: the class names.
         counts: the number of training images of each class [classes].
+        exact: whether `counts` is of all images; otherwise it is an estimate from some of them.
         trained: whether the initial weights are trained ones, of a file, of a run or of the module itself.
         in_python: whether the network is a module that was passed in Python.
     """
@@ -71,6 +72,7 @@ class Task:
     original: Recipe
     classes: tuple[str, ...]
     counts: Tensor
+    exact: bool = True
     trained: bool = False
     in_python: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets.acceleration.prepare import prepared
+from classicnets.compat.batches import Loader
 from classicnets.compat.drawing import Animator, say_how_to_save
 from classicnets.compat.images import ImageBatches, fashion_mnist
+from classicnets.compat.lesson import CHINESE
+from classicnets.compat.teacher import Teacher, check_arguments
 from classicnets.compat.tensors import try_gpu
 from classicnets.models.modules import complete, has_lazy_layers
 from classicnets.text import _
-
-
-class Loader(Protocol):
-    """A reusable iterable of batches (X, y): a torch DataLoader, a list, or ImageBatches."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def __len__(self) -> int: ...
 
 
 class Timer:
@@ -156,9 +151,17 @@ def train_ch6(
         num_epochs: Number of epochs.
         lr: Learning rate.
         device: Device (default: `try_gpu()`).
+
+    Raises:
+        UsageError: CN201, the images do not fit the network; CN204, CN209, an argument is not valid, or the network is
+            no classifier.
+        DataError: CN306, the network has too few outputs; CN311, the batches cannot be trained on.
+        CheckFailed: CN101, the loss is not finite.
     """
+    check_arguments(net, num_epochs, lr)
     device = torch.device(device) if device else try_gpu()
-    _initialize_lazy_layers(net, train_iter)
+    teacher = Teacher(net, train_iter, test_iter, epochs=num_epochs, lr=lr, lesson=CHINESE)
+    initialize_lazy_layers(net, teacher.first.images)
     net.apply(init_cnn)
     print(_("training on {device}", device=device))
     net.to(device)
@@ -166,6 +169,7 @@ def train_ch6(
         train_iter = train_iter.to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     animator = Animator(xlabel="epoch", xlim=[1, num_epochs], legend=["train loss", "train acc", "test acc"])
+    teacher.start(device)
     timer, num_batches = Timer(), len(train_iter)
     with prepared(net):
         for epoch in range(num_epochs):
@@ -173,11 +177,12 @@ def train_ch6(
             loss_sum, correct, images = torch.zeros((), device=device), torch.zeros((), device=device), 0
             timer.start()
             for i, (X, y) in enumerate(_on_device(device, train_iter), start=1):
-                optimizer.zero_grad()
-                y_hat = net(X)
-                loss = F.cross_entropy(y_hat, y)
-                loss.backward()
-                optimizer.step()
+                with teacher.step(epoch + 1, i, (X, y)):
+                    optimizer.zero_grad()
+                    y_hat = net(X)
+                    loss = F.cross_entropy(y_hat, y)
+                    loss.backward()
+                    optimizer.step()
                 loss_sum += loss.detach() * len(y)  # sums stay on the device, so that steps do not wait for a transfer
                 correct += (y_hat.argmax(dim=1) == y).sum()
                 images += len(y)
@@ -185,17 +190,19 @@ def train_ch6(
                     timer.stop()
                     train_loss, train_acc = float(loss_sum) / images, float(correct) / images
                     animator.add(epoch + i / num_batches, (train_loss, train_acc, None))
+                    teacher.record(epoch + 1, i, images, timer.sum(), train_loss, train_acc)
                     timer.start()
             test_acc = evaluate_accuracy_gpu(net, test_iter, device)
             animator.add(epoch + 1, (None, None, test_acc))
+            teacher.end_epoch(epoch + 1, timer.sum(), train_loss, train_acc, test_acc)
     results = {"loss": train_loss, "train": train_acc, "test": test_acc}
     print(_("loss {loss:.3f}, train acc {train:.3f}, test acc {test:.3f}", **results))
     print(_("{rate:.1f} examples/sec on {device}", rate=images * num_epochs / timer.sum(), device=device))
     say_how_to_save()
 
 
-def _initialize_lazy_layers(net: nn.Module, batches: Loader) -> None:
-    """Give lazy layers their weights for the images of `batches`; the random number generator is restored."""
+def initialize_lazy_layers(net: nn.Module, images: Tensor) -> None:
+    """Give lazy layers their weights for a batch of images; the random number generator is restored."""
     if has_lazy_layers(net):
         with torch.random.fork_rng(devices=[]):
-            complete(net, next(iter(batches))[0].shape[1:])
+            complete(net, images.shape[1:])

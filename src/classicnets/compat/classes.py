@@ -12,10 +12,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from classicnets.acceleration.prepare import prepared
-from classicnets.compat.chapter6 import Loader
+from classicnets.compat.batches import Loader, check_iterable
+from classicnets.compat.chapter6 import initialize_lazy_layers
 from classicnets.compat.drawing import ProgressBoard, get_fashion_mnist_labels, say_how_to_save, show_images
 from classicnets.compat.images import ImageBatches, fashion_mnist
-from classicnets.compat.tensors import gpu, randn
+from classicnets.compat.lesson import ENGLISH
+from classicnets.compat.observer import Meter, Observer
+from classicnets.compat.teacher import Teacher
+from classicnets.compat.tensors import cpu, gpu, randn
 from classicnets.compat.tensors import num_gpus as available_gpus
 from classicnets.inspection.guard import guard
 from classicnets.models.alexnet_ports import alexnet_d2l
@@ -226,10 +230,19 @@ class Trainer(HyperParameters):
         self.gpus = [gpu(i) for i in range(min(num_gpus, available_gpus()))]
 
     def fit(self, model: Module, data: DataModule) -> None:
-        """Train `model` in place and draw its curves on `model.board`."""
+        """Train `model` in place and draw its curves on `model.board`.
+
+        Raises:
+            UsageError: Of a `Classifier` with the loss of this class: CN201, the images do not fit the network; CN209,
+                it is no classifier.
+            DataError: Of such a network: CN306, it has too few outputs; CN311, the batches cannot be trained on.
+            CheckFailed: Of such a network: CN101, the loss is not finite.
+        """
         self.prepare_data(data)
+        self.observer = self._observe(model)  # before `model` refers to the data, because it is copied
         self.prepare_model(model)
         self.optim = model.configure_optimizers()
+        self.observer.start(self.gpus[0] if self.gpus else cpu())
         self.train_batch_idx = self.val_batch_idx = 0
         for epoch in range(self.max_epochs):
             self.epoch = epoch
@@ -237,9 +250,23 @@ class Trainer(HyperParameters):
             model.board.print_values(epoch + 1)
         say_how_to_save()
 
+    def _observe(self, model: Module) -> Observer:
+        """Check a classifier and its batches, and return what follows the training."""
+        if not isinstance(model, Classifier) or type(model).loss is not Classifier.loss:
+            return Observer(self.max_epochs, self.num_train_batches)
+        plain = type(model).forward is Module.forward and hasattr(model, "net")
+        net = model.net if plain else model
+        lr = float(getattr(model, "lr", 0.1))
+        teacher = Teacher(
+            net, self.train_dataloader, self.val_dataloader, epochs=self.max_epochs, lr=lr, lesson=ENGLISH
+        )
+        initialize_lazy_layers(net, teacher.first.images)
+        return teacher
+
     def prepare_data(self, data: DataModule) -> None:
         """Get the training and validation batches."""
         self.train_dataloader, self.val_dataloader = data.train_dataloader(), data.val_dataloader()
+        check_iterable(self.train_dataloader, ENGLISH.train)
         self.num_train_batches = len(self.train_dataloader)
         self.num_val_batches = len(self.val_dataloader) if self.val_dataloader is not None else 0
 
@@ -263,14 +290,21 @@ class Trainer(HyperParameters):
 
     def _fit_epoch(self) -> None:
         self.model.train()
-        for batch in self._batches_on_device(self.train_dataloader):
-            loss = self.model.training_step(self.prepare_batch(batch))
-            self.optim.zero_grad()
-            loss.backward()
-            if self.gradient_clip_val > 0:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip_val)
-            self.optim.step()
-            self.train_batch_idx += 1
+        with Meter(self.model) as meter:
+            batches = map(self.prepare_batch, self._batches_on_device(self.train_dataloader))
+            for i, batch in enumerate(batches, start=1):
+                with self.observer.step(self.epoch + 1, i, batch):
+                    loss = self.model.training_step(batch)
+                    self.optim.zero_grad()
+                    loss.backward()
+                    if self.gradient_clip_val > 0:
+                        nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip_val)
+                    self.optim.step()
+                self.train_batch_idx += 1
+                meter.add(loss, batch[-1])
+                if i % max(1, self.num_train_batches // 5) == 0 or i == self.num_train_batches:
+                    self.observer.record(self.epoch + 1, i, *meter.values())
+        self.observer.end_epoch(self.epoch + 1, *meter.values()[1:])
         if self.val_dataloader is None:
             return
         self.model.eval()

@@ -25,6 +25,8 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     An item is (float32 image [1, size, size] in 0..1, label as int), as in torchvision's data sets.
     """
 
+    classes = CLASSES
+
     def __init__(self, images: Tensor, labels: Tensor, size: int):
         self.images, self.labels = images, labels
         self.preprocess = Preprocess(channels=1, image_size=size)

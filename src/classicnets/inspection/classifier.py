@@ -123,12 +123,12 @@ def _check_switch(net: nn.Module, name: str) -> None:
 def _check_evaluation(net: nn.Module, images: Tensor, name: str) -> Tensor:
     """The logits of two images in evaluation mode, which require a gradient if a parameter does."""
     net.eval()
-    logits: Tensor = _call(net, images[:2], name)
-    largest = float(logits.detach().abs().max())
+    differentiable: Tensor = _call(net, images[:2], name)
+    with torch.no_grad():  # as networks are evaluated; layers of users may ask torch.is_grad_enabled() for their mode
+        logits, again, single, five = (_call(net, images[:n], name) for n in (2, 2, 1, IMAGES))
+    largest = float(logits.abs().max())
     if not logits.isfinite().all():
         raise classifier_errors.not_finite(net, images[:2], name)
-    with torch.no_grad():
-        again, single, five = (_call(net, images[:n], name) for n in (2, 1, IMAGES))
     if not _close(again, logits, _TWICE_TOLERANCE * largest):
         raise classifier_errors.random_answers(net, images[:2], name)
     for n, output in ((1, single), (IMAGES, five)):
@@ -138,8 +138,8 @@ def _check_evaluation(net: nn.Module, images: Tensor, name: str) -> Tensor:
     if not (
         _close(single, logits[:1], _BATCH_TOLERANCE * largest) and _close(five[:2], logits, _BATCH_TOLERANCE * largest)
     ):
-        raise classifier_errors.mixed_images(net, logits, name)
-    return logits
+        raise classifier_errors.mixed_images(net, differentiable, name)
+    return differentiable
 
 
 def _check_training(net: nn.Module, images: Tensor, name: str) -> None:

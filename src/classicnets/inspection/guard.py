@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,6 +28,21 @@ def guard(net: nn.Module, input_shape: Sequence[int], *, name: str = "the networ
     shape = validate_shape(input_shape)
     net.register_forward_pre_hook(partial(_check_shape, shape=shape, name=name))
     return net
+
+
+class Guard(NamedTuple):
+    """What a guard has recorded: the shape of one image, and the name of the network."""
+
+    shape: Shape
+    name: str
+
+
+def guarded(net: nn.Module) -> Guard | None:
+    """Return the guard of a network; None if it has none."""
+    for hook in net._forward_pre_hooks.values():
+        if isinstance(hook, partial) and hook.func is _check_shape:
+            return Guard(hook.keywords["shape"], hook.keywords["name"])
+    return None
 
 
 def _check_shape(net: nn.Module, args: tuple[Any, ...], *, shape: Shape, name: str) -> None:

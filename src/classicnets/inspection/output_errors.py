@@ -7,6 +7,7 @@ import math
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from classicnets.errors import DataError
 from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.layer_source import dense_source, is_from_torch, layer_source
 from classicnets.inspection.shapes import Row, Table
@@ -19,6 +20,35 @@ def last_weighted_row(net: nn.Module, table: Table) -> Row | None:
     layers = dict(net.named_modules())
     weighted = [row for row in table.rows if row.inputs and isinstance(layers.get(row.name), nn.Linear | _ConvNd)]
     return weighted[-1] if weighted else None
+
+
+def wrong_output(
+    net: nn.Module, table: Table, classes: int, *, name: str, data: str, hint: str | tuple[str, ...] = ()
+) -> DataError:
+    """Return the error CN306 for a network whose output is not one number for each class.
+
+    Args:
+        net: the network.
+        table: its layer table, whose output has another shape.
+        classes: the number of classes.
+        name: how the error names the network.
+        data: how the error names the data.
+        hint: what to change (default: `output_changes`).
+    """
+    last = last_weighted_row(net, table)
+    return DataError(
+        "CN306",
+        _(
+            "the output of {net} has shape {shape}, and {data} has {classes} classes",
+            net=name,
+            shape=shape_text(table.output_shape),
+            data=data,
+            classes=classes,
+        ),
+        where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else name,
+        why=_("the output must be one number (logit) per class"),
+        hint=hint or output_changes(net, table, classes),
+    )
 
 
 def output_changes(net: nn.Module, table: Table, classes: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -52,7 +52,22 @@ class _Finding:
     size_ratio: float = math.inf
 
 
-def check_input(net: nn.Module, input_shape: Sequence[int], *, name: str = "the network") -> Table:
+def command_line_sizes(shape: Shape) -> str:
+    """How the command line is told that images have this shape."""
+    return _(
+        "train {option}, show {input_option}",
+        option=command("--set", f"image_size={shape[-1]}"),
+        input_option=command("--input", shape_text(shape)),
+    )
+
+
+def check_input(
+    net: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    name: str = "the network",
+    resize: Callable[[Shape], str] = command_line_sizes,
+) -> Table:
     """Return the layer table of `net` for one image, or raise an error that explains why the image does not fit.
 
     The network is not changed, and no memory is allocated.
@@ -61,6 +76,7 @@ def check_input(net: nn.Module, input_shape: Sequence[int], *, name: str = "the 
         net: any module.
         input_shape: shape of one image, without the batch axis.
         name: how the error names the network.
+        resize: returns how the user gets images of a shape that fits.
 
     Raises:
         UsageError: CN201 with the first layer that fails, the size calculation up to there, the nearest size that fits
@@ -68,11 +84,11 @@ def check_input(net: nn.Module, input_shape: Sequence[int], *, name: str = "the 
     """
     outcome = try_trace(net, input_shape)
     if isinstance(outcome, Failure):
-        raise _shape_error(outcome, name)
+        raise _shape_error(outcome, name, resize)
     return outcome
 
 
-def _shape_error(failure: Failure, name: str) -> UsageError:
+def _shape_error(failure: Failure, name: str, resize: Callable[[Shape], str]) -> UsageError:
     shape = failure.input_shape
     what = _("{name} cannot take {inputs}", name=name, inputs=format_inputs(shape))
     if hint := _axes_hint(failure.net, shape):
@@ -88,7 +104,7 @@ def _shape_error(failure: Failure, name: str) -> UsageError:
     hints = list(finding.fixes)
     if fit is not None:
         is_likelier = fit.shape[-1] in _USUAL_SIZES and fit.shape[-1] >= finding.size_ratio * min(shape[1:] or shape)
-        hints.insert(0 if is_likelier else len(hints), _size_hint(failure, fit))
+        hints.insert(0 if is_likelier else len(hints), _size_hint(failure, fit, resize))
     if not hints:
         hints = [_("change the layers of forward() before it, so that these shapes fit")]
     where = finding.where or f"{python_path(failure.row.name)} = {_layer_summary(failure)}"
@@ -313,19 +329,14 @@ def _fitting_size(failure: Failure, channels: int | None) -> NearestFit | None:
     return fit
 
 
-def _size_hint(failure: Failure, fit: NearestFit) -> str:
+def _size_hint(failure: Failure, fit: NearestFit, resize: Callable[[Shape], str]) -> str:
     shape = failure.input_shape
     hint = _("use {inputs}", inputs=format_inputs(fit.shape))
     if len(shape) != 3:
         return hint
     hints = [hint]
     if fit.shape[1:] != shape[1:]:
-        hints[0] = _(
-            "{hint} (train {option}, show {input_option})",
-            hint=hint,
-            option=command("--set", f"image_size={fit.shape[-1]}"),
-            input_option=command("--input", shape_text(fit.shape)),
-        )
+        hints[0] = _("{hint} ({resize})", hint=hint, resize=resize(fit.shape))
         if fit.low < fit.high and fit.open_ended:
             hints.append(_("sizes {low} to {high} fit, and larger ones may", low=fit.low, high=fit.high))
         elif fit.low < fit.high:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from classicnets.errors import UsageError
 from classicnets.recipes import (
@@ -12,6 +12,7 @@ from classicnets.recipes import (
     cuda_convnet,
     d2l,
     fast,
+    folder,
     krizhevsky2012,
     krizhevsky2014,
     lecun1998,
@@ -29,22 +30,34 @@ ANY_NET = ""  # the `net` of a recipe for any network
 
 @dataclass(frozen=True)
 class RecipeKey:
-    """The key of a recipe: its source, the network that it trains, and the variation that it was tuned for."""
+    """The key of a recipe: its source, the network that it trains, and the variation that it was tuned for.
+
+    A source may have two recipes for any network: one of them for `large_images`, as `folder.is_large` defines them.
+    """
 
     source: str
     net: str
     variation: tuple[tuple[str, str | float], ...] = ()  # sorted by name
+    large_images: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """Return the key of a recipe."""
+        large = recipe.net == ANY_NET and folder.is_large(recipe.image_size or 0)
+        return cls(recipe.source, recipe.net, recipe.variation, large)
 
     @property
     def label(self) -> str:
         """The network as printed: "lenet_d2l", "lenet_d2l with activation=relu, pool=max", "any network"."""
         name = "any network" if self.net == ANY_NET else self.net
+        if self.large_images:
+            return f"{name} for large images"
         return f"{name} with {assignments(dict(self.variation))}" if self.variation else name
 
 
 # The first recipe of a network is its default, except `fast`.
 RECIPES: dict[RecipeKey, Recipe] = {
-    RecipeKey(recipe.source, recipe.net, recipe.variation): recipe
+    RecipeKey.of(recipe): recipe
     for recipe in (
         *d2l.RECIPES,
         *lecun1998.RECIPES,
@@ -97,30 +110,39 @@ class Resolved:
 
 
 def find(
-    source: str | None, net: str, *, registered: bool, variation: Mapping[str, str | float] | None = None
+    source: str | None,
+    net: str,
+    *,
+    registered: bool,
+    variation: Mapping[str, str | float] | None = None,
+    image_size: int | None = None,
 ) -> Recipe:
     """Return the recipe of a source for a network.
 
     A source's recipe for the network is used for every variation of it, except with `fast`: it has recipes for a few
-    variations and trains all others as any network.
+    variations and trains all others as any network. `d2l` and `d2l_en` train networks that the book does not have with
+    the settings of one of its chapters, which the image size decides.
 
     Args:
         source: the source; None is the first published one for a `registered` network, and `fast` for others.
         net: the name of the network.
         registered: whether the network is in the registry.
         variation: replaced layers, as names and values.
+        image_size: height and width in pixels of the network's images; None if they are not known.
 
     Raises:
         UsageError: CN203 if there is none; the message lists the recipes for this network.
     """
     default = published(net)
     name = source or ((default.source if default else "") if registered else FAST)
-    keys = [RecipeKey(name, net, tuple(sorted((variation or {}).items()))), RecipeKey(name, ANY_NET)]
+    any_net = RecipeKey(name, ANY_NET, large_images=folder.is_large(image_size or 0))
+    keys = [RecipeKey(name, net, tuple(sorted((variation or {}).items()))), any_net, RecipeKey(name, ANY_NET)]
     if name != FAST:  # what `fast` tuned for a network fits only that network
         keys.insert(1, RecipeKey(name, net))
     if recipe := next((RECIPES[key] for key in keys if key in RECIPES), None):
         return replace(recipe, net=net)
-    available = list(dict.fromkeys(key.source for key in RECIPES if key.net in (net, ANY_NET)))
+    own = [key.source for key in RECIPES if key.net == net]
+    available = list(dict.fromkeys([*own, FAST, *(key.source for key in RECIPES if key.net == ANY_NET)]))
     sources = list(dict.fromkeys(key.source for key in RECIPES))
     near = nearest(name, available) or nearest(name, sources)
     message = _("there is no recipe {name!r} for {net}", name=name, net=net)
@@ -141,6 +163,16 @@ def find(
         why=why,
         hint=command("--recipe", near if near in available else available[0]),
     )
+
+
+def statement(recipe: Recipe) -> str:
+    """Return what must be said of a recipe that is not for the network that it trains; "" if there is nothing to say.
+
+    Args:
+        recipe: as `find` has returned it.
+    """
+    is_own = any(key.source == recipe.source and key.net == recipe.net for key in RECIPES)
+    return "" if is_own or recipe.source == FAST else d2l.chapter(recipe)
 
 
 def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from classicnets.report import (
         cards,
+        cell,
+        compare,
         error_analysis,
         exercise,
         exported,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         predictions,
         preprocessing,
         preview,
+        result_cells,
         run,
         seeds,
         sheet,
@@ -33,10 +36,13 @@ if TYPE_CHECKING:
         tables,
         tensorboard,
         terminal,
+        views,
     )
 
 __all__ = [
     "cards",
+    "cell",
+    "compare",
     "error_analysis",
     "exercise",
     "exported",
@@ -50,6 +56,7 @@ __all__ = [
     "predictions",
     "preprocessing",
     "preview",
+    "result_cells",
     "run",
     "seeds",
     "sheet",
@@ -58,6 +65,7 @@ __all__ = [
     "tables",
     "tensorboard",
     "terminal",
+    "views",
 ]
 
 

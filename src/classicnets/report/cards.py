@@ -43,7 +43,7 @@ def run_card(facts: dict[str, Any], *, net: str) -> str:
     hardware = f"{_hardware(machine, facts['device'])}, {threads}, {recipe['precision']}"
     rows = [
         (_("network"), model),
-        *_recipe_rows(facts),
+        *recipe_rows(facts),
         (_("data"), data),
         (_("time"), time),
         (_("machine"), hardware),
@@ -85,7 +85,7 @@ def seeds_card(facts: dict[str, Any], *, net: str) -> str:
     result = facts["result"]
     data = _("{name}, fingerprint {fingerprint}", name=facts["data_name"], fingerprint=facts["fingerprint"][:16])
     rows = [
-        *_recipe_rows(facts),
+        *recipe_rows(facts),
         (_("data"), data),
         (_("parallel runs"), str(Parallelism.of_study(facts))),
         (_("time"), _("from {start} to {end}", start=facts["started_at"], end=facts["finished_at"])),
@@ -180,8 +180,8 @@ def _verdict(result: dict[str, Any]) -> str:
     return _("Comparison with the published result: no result is published for this recipe.")
 
 
-def _recipe_rows(facts: dict[str, Any]) -> _Rows:
-    """The recipe, and what was changed in it."""
+def recipe_rows(facts: dict[str, Any]) -> _Rows:
+    """Return the recipe of a run.json or study.json, and what was changed in it, as names and values."""
     recipe = facts["recipe"]
     changes = current_names({key: recipe[key] for key, source in facts["origins"].items() if source == "--set"})
     if facts["limit"]:

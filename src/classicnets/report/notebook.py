@@ -6,11 +6,15 @@ import base64
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from classicnets import report
+from classicnets.errors import ClassicnetsError
 from classicnets.events import Advice, Epoch, Event, Step
+from classicnets.hints import as_python
 from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.values import Expected
 
@@ -23,6 +27,17 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return any(cls.__name__ == "ZMQInteractiveShell" for cls in type(shell).__mro__)  # Colab derives its shell from it
+
+
+@contextmanager
+def python_hints() -> Iterator[None]:
+    """In a notebook, write the hints of errors as keywords of Python instead of options of the command line."""
+    try:
+        yield
+    except ClassicnetsError as error:
+        if in_notebook():
+            error.hints = tuple(as_python(hint) for hint in error.hints)
+        raise
 
 
 class Notebook:
@@ -76,7 +91,8 @@ class Notebook:
         self.display(content, raw=True, display_id=f"{self.id}-{name}", update=self.drawn_events > 0)
 
     def _lines(self) -> list[str]:
-        lines = [line for event in self.events if isinstance(event, Advice) for line in advice_lines(event)]
+        advice = [replace(event, hint=as_python(event.hint)) for event in self.events if isinstance(event, Advice)]
+        lines = [line for event in advice for line in advice_lines(event)]
         epochs = [event for event in self.events if isinstance(event, Epoch)]
         if epochs:
             seconds = sum(event.seconds + event.evaluation_seconds for event in epochs)

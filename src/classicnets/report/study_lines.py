@@ -25,7 +25,9 @@ def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[
     """
     yield facts["definition"]["question"]
     yield ""
-    yield _arms(console, facts)
+    columns, rows = arm_rows(facts)
+    optional = [columns[i] for i in (5, 4, 2, 6)]  # MACs, parameters, interval, changes
+    yield tables.fit(console, columns, rows, numbers=columns[1:-1], optional=optional)
     yield ""
     yield from study_text.answers(facts)
     if missing := study_text.runs_without_result(facts):
@@ -51,11 +53,12 @@ def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[
     yield _("report: {path}", path=folder / "report.html")
 
 
-def _arms(console: Console, facts: Mapping[str, Any]) -> Table:
+def arm_rows(facts: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Return the columns and rows of the table of arms; all columns but the first and the last are numbers."""
     first = study_text.measures_of(facts)[0]
     measured, interval = quantities.label(first), _("95 % interval")
     parameters, macs, changes = _("parameters"), _("MACs"), _("changes")
-    rows = []
+    rows: list[list[object]] = []
     for name, arm in facts["arms"].items():
         figures = facts["result"]["arms"][name][first.name]
         rows.append(
@@ -68,5 +71,4 @@ def _arms(console: Console, facts: Mapping[str, Any]) -> Table:
                 study_text.changes(arm),
             ]
         )
-    columns = [_("arm"), measured, interval, _("runs"), parameters, macs, changes]
-    return tables.fit(console, columns, rows, numbers=columns[1:-1], optional=[macs, parameters, interval, changes])
+    return [_("arm"), measured, interval, _("runs"), parameters, macs, changes], rows

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich import box
@@ -36,6 +38,14 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
         emoji=False,
         soft_wrap=True,
     )
+
+
+def as_text(draw: Callable[[Console], None]) -> str:
+    """Return what a function prints to a console as plain text, as wide as the terminal if there is one."""
+    file, is_terminal = io.StringIO(), sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else _PIPE_WIDTH
+    draw(_Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True, no_color=True))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
 def table(

@@ -119,7 +119,10 @@ class NetSpec:
                 graph no network, CN207 if the file has changed or does not exist, or if the network was passed as a
                 module, CN212 if it imports files that are not trusted.
         """
-        net = self._build_without_variation()
+        return self.vary(self._build_without_variation())
+
+    def vary(self, net: nn.Module) -> nn.Module:
+        """Apply the variation to a copy of `net`. Raises UsageError CN204 if it cannot be applied."""
         if not self.variation:
             return net
         variation: dict[str, Any] = {**self.variation}
@@ -131,7 +134,7 @@ class NetSpec:
                 _("this variation cannot be applied to {net}", net=self._name_without_variation),
                 where=assignments(self.variation, _PREFIX),
                 why=str(error),
-                hint=command("classicnets", "show", self.argument),
+                hint="cn.show(net)" if self.kind == "object" else command("classicnets", "show", self.argument),
             ) from error
 
     def build_for_shapes(self) -> nn.Module:

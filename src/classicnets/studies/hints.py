@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from classicnets.errors import ClassicnetsError
-from classicnets.options import option_fields, spelling
-from classicnets.spec import RunSpec
+from classicnets.hints import FLAGS, options
 from classicnets.strict_json import dump
 from classicnets.studies.definition import Definition, grid_name
 from classicnets.text import _, command
 
 BASE = "base"
-_FLAGS = {spelling(f): f for f in option_fields(RunSpec) if spelling(f).startswith("--") and f.name != "settings"}
-_FLAG = re.compile(rf"({'|'.join(sorted(map(re.escape, _FLAGS), key=len, reverse=True))})(?![\w-])")
+_FLAG = re.compile(rf"({'|'.join(sorted(map(re.escape, FLAGS), key=len, reverse=True))})(?![\w-])")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
@@ -30,9 +27,9 @@ def adapt(error: ClassicnetsError, definition: Definition, name: str) -> None:
         definition: The study.
         name: The arm that was planned, or `BASE`.
     """
-    options = _options(error.where) or next(filter(None, map(_options, error.hints)), None)
-    place = _place(definition, name, options[0][0])[0] if options else table(definition, name)
-    where = ", ".join(f"{key} = {toml(value)}" for key, value in _options(error.where) or ()) or error.where
+    named = options(error.where) or next(filter(None, map(options, error.hints)), None)
+    place = _place(definition, name, named[0][0])[0] if named else table(definition, name)
+    where = ", ".join(f"{key} = {toml(value)}" for key, value in options(error.where) or ()) or error.where
     error.where = _("{place}: {where}", place=place, where=_plain(where)) if where else place
     error.what, error.why = _plain(error.what), _plain(error.why)
     hints = (_hint(hint, definition, name) for hint in error.hints)
@@ -66,35 +63,10 @@ def _is_of_grid(definition: Definition, name: str) -> bool:
     return [*arm] == ["settings"] and isinstance(settings, Mapping) and grid_name(settings) == name
 
 
-def _options(text: str) -> list[tuple[str, str]] | None:
-    """The options and settings in words of the command line: "--set lr=0.1 --limit 10"; None for other text."""
-    try:
-        words = shlex.split(text, comments=True)
-    except ValueError:
-        return None
-    options, flag = list[tuple[str, str]](), ""
-    for word in words:
-        if word == "--set" or word in _FLAGS:
-            flag = word
-            if flag in _FLAGS and str(_FLAGS[flag].type) == "bool":
-                options.append((_FLAGS[flag].name, "true"))
-        elif flag == "--set" and "=" in word:
-            key, _equals, value = word.partition("=")
-            options.append((key, value))
-        elif flag in _FLAGS:
-            options.append((_FLAGS[flag].name, word))
-            flag = ""
-        elif re.fullmatch(r"\S+\.py:\w+", word) and len(words) == 1:
-            options.append(("net", word))
-        else:
-            return None
-    return options or None
-
-
 def _hint(hint: str, definition: Definition, name: str) -> str:
     """A hint for a study: lines of TOML, or the hint itself if it names no option of a run; "" if it has no use."""
-    if options := _options(hint):
-        return "\n".join(_line(definition, name, *option) for option in options)
+    if changes := options(hint):
+        return "\n".join(_line(definition, name, *change) for change in changes)
     is_of_run = "--set" in hint or _FLAG.search(hint) or "variation=" in hint
     return "" if is_of_run and not hint.startswith(command("classicnets")) else hint
 
@@ -132,4 +104,4 @@ def _dotted(key: str, net: object) -> str:
 
 def _plain(text: str) -> str:
     """Text without the dashes of options."""
-    return _FLAG.sub(lambda found: _FLAGS[found[1]].name, text).replace("--set ", "")
+    return _FLAG.sub(lambda found: FLAGS[found[1]].name, text).replace("--set ", "")

@@ -1,11 +1,13 @@
 """The statistics of a study: its arms, and their comparison in pairs of runs with the same seed.
 
+Runs with other seeds, which are no pairs, are compared by Welch's t test (`compare_unpaired`).
+
 A comparison is decided by the paired t test at the level of 0.05, with Holm's correction for all comparisons of the
 study. For a measure that is compared by ratios (a time), everything is computed with the logarithms of the values; the
 mean of the differences is then the geometric mean of the paired ratios. "Would be shown" means a power of 0.8: so
 many of such studies show a difference of that size.
 
-Everything but `statistics_of` and `holm` needs SciPy (the extra [study]).
+Everything but `statistics_of`, `holm` and `has_...` needs SciPy (the extra [study]).
 """
 
 from __future__ import annotations
@@ -66,10 +68,10 @@ def _t_interval(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of two arms, from pairs of runs with the same seed.
+    """The comparison of two arms, from pairs of runs with the same seed, or from runs with other seeds.
 
     Attributes:
-        n: Number of pairs.
+        n: Number of pairs; of runs of the first arm, if there are no pairs.
         ratio: Whether `estimate`, the intervals and `smallest_shown` are ratios (second / first), not differences
             (second - first).
         estimate: The mean difference, or the geometric mean of the ratios; None without pairs.
@@ -78,9 +80,11 @@ class Comparison:
         bootstrap_interval: The 95 % interval of the bootstrap; None for n < 6, too.
         p: Of the paired t test, two-sided, without Holm's correction.
         smallest_shown: The smallest difference, or ratio above 1, that would be shown with `n` pairs of this
-            spread, at the level of Holm's strictest step; None for a ratio above a million, too.
+            spread, at the level of Holm's strictest step; None for a ratio above a million, too, and without pairs.
+        second_n: Number of runs of the second arm, if there are no pairs; None if there are.
 
-    The last four are None for fewer than two pairs and, since there is no spread, if all differences are equal.
+    The four before `second_n` are None for fewer than two pairs and, since there is no spread, if all differences are
+    equal.
     """
 
     n: int
@@ -91,10 +95,11 @@ class Comparison:
     bootstrap_interval: Interval | None = None
     p: float | None = None
     smallest_shown: float | None = None
+    second_n: int | None = None
 
     @property
     def equal(self) -> bool:
-        """Whether there are pairs, and all of them are equal."""
+        """Whether there are pairs, and all of them are equal; without pairs, whether all runs are."""
         return self.estimate == self.neutral and self.p is None
 
     @property
@@ -157,6 +162,52 @@ def compare(
         float(scipy_stats().ttest_1samp(differences, 0.0).pvalue),
         None if ratio and smallest > math.log(_LARGEST_RATIO) else on_scale(smallest),
     )
+
+
+def compare_unpaired(first: Sequence[float | None], second: Sequence[float | None]) -> Comparison:
+    """Compare the values of two arms whose runs have other seeds, by Welch's t test and interval.
+
+    The arms may have different numbers of runs and different spreads. Values that are missing (None) or not finite are
+    left out. Each arm needs at least two values, and one of them a spread; else there is no test, as in `compare`.
+
+    Args:
+        first: The values of the first arm; None where a run has none.
+        second: The values of the second arm.
+    """
+    a, b = ([value for value in values if value is not None and math.isfinite(value)] for values in (first, second))
+    if not a or not b:
+        return Comparison(0, ratio=False, second_n=0)
+    estimate, scale = statistics.mean(b) - statistics.mean(a), max(map(abs, (*a, *b)))
+    if not _has_spread(a, b):
+        exact = estimate if abs(estimate) > _ROUNDING * scale else 0.0
+        return Comparison(len(a), ratio=False, estimate=exact, second_n=len(b))
+    errors = [statistics.variance(values) / len(values) for values in (a, b)]
+    error = math.sqrt(sum(errors))
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(values) - 1) for e, values in zip(errors, (a, b), strict=True))
+    t = scipy_stats().t
+    half = float(t.isf(LEVEL / 2, freedom)) * error
+    return Comparison(
+        len(a),
+        ratio=False,
+        estimate=estimate,
+        t_interval=(estimate - half, estimate + half),
+        p=2 * float(t.sf(abs(estimate) / error, freedom)),
+        second_n=len(b),
+    )
+
+
+def has_unpaired_test(first: Sequence[float | None], second: Sequence[float | None]) -> bool:
+    """Return whether `compare_unpaired` has a p value."""
+    a, b = ([value for value in values if value is not None and math.isfinite(value)] for values in (first, second))
+    return _has_spread(a, b)
+
+
+def _has_spread(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether Welch's test is defined: two values each, and not all of them equal within both arms."""
+    if min(len(first), len(second)) < 2:
+        return False
+    scale = max(map(abs, (*first, *second)))
+    return not (_constant(first, scale) and _constant(second, scale))
 
 
 def has_test(first: Sequence[float | None], second: Sequence[float | None], *, ratio: bool) -> bool:

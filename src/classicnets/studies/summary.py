@@ -23,8 +23,9 @@ def summarize(
     nothing works without SciPy; its arms then have no intervals.
 
     Args:
-        compared: The pairs of arms, {"arms": [first, second], "claim": None}. A claim belongs to the first measure and
-            is given in its unit: 1.2 points become 0.012, like all fractions.
+        compared: The pairs of arms, {"arms": [first, second], "claim": None}. With "paired": False, their runs have
+            other seeds and are no pairs; only differences can then be compared, no ratios. A claim belongs to the first
+            measure and is given in its unit: 1.2 points become 0.012, like all fractions.
         measures: What is compared.
         rows: The runs: "arm", "seed", and values by the names of measures; None or missing where a run has none.
             Also what `guessing` needs, and "at_most", the names of measures whose values are upper limits.
@@ -50,11 +51,10 @@ def summarize(
             early = sum(measure.name in row.get("at_most", ()) for row in rows if row["arm"] == first)
             second_early = sum(measure.name in row.get("at_most", ()) for row in rows if row["arm"] == second)
             at_guess = first in shares, second in shares
-            pairings.append(_Pairing((first, second), measure, claim, of_arms, (early, second_early), at_guess))
-    count = max(1, sum(statistics.has_test(*pairing.pairs(), ratio=pairing.measure.ratio) for pairing in pairings))
-    comparisons = [
-        statistics.compare(*pairing.pairs(), ratio=pairing.measure.ratio, comparisons=count) for pairing in pairings
-    ]
+            paired = pair.get("paired", True)
+            pairings.append(_Pairing((first, second), measure, claim, of_arms, (early, second_early), at_guess, paired))
+    count = max(1, sum(pairing.has_test() for pairing in pairings))
+    comparisons = [pairing.compare(count) for pairing in pairings]
     adjusted = statistics.holm([comparison.p for comparison in comparisons])
     return {
         "guessing": shares,
@@ -96,7 +96,7 @@ def guessing(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 class _Pairing:
     """Two arms and a measure, with the values of their runs by seed; `claim` is a fraction, not points.
 
-    `at_most` and `guessing` are those of `verdicts.verdict`.
+    `at_most` and `guessing` are those of `verdicts.verdict`. If they are not `paired`, their seeds do not matter.
     """
 
     arms: tuple[str, str]
@@ -105,18 +105,35 @@ class _Pairing:
     values: tuple[dict[int, float | None], dict[int, float | None]]
     at_most: tuple[int, int]
     guessing: tuple[bool, bool]
+    paired: bool = True
 
     @property
     def seeds(self) -> list[int]:
         """The seeds with a value that can be compared, in both arms."""
+        if not self.paired:
+            return []
         first, second = self.values
         usable = [seed for seed in first if statistics.usable(first[seed], ratio=self.measure.ratio)]
         return [seed for seed in usable if statistics.usable(second.get(seed), ratio=self.measure.ratio)]
 
     def pairs(self) -> tuple[list[float | None], list[float | None]]:
-        """Return the values of the seeds."""
+        """Return the values of the seeds; all values, if they are no pairs."""
         first, second = self.values
+        if not self.paired:
+            return [*first.values()], [*second.values()]
         return [first[seed] for seed in self.seeds], [second[seed] for seed in self.seeds]
+
+    def has_test(self) -> bool:
+        """Return whether the comparison has a p value."""
+        if not self.paired:
+            return statistics.has_unpaired_test(*self.pairs())
+        return statistics.has_test(*self.pairs(), ratio=self.measure.ratio)
+
+    def compare(self, comparisons: int) -> Comparison:
+        """Return the comparison of the values; `comparisons` is the number of all that have a test."""
+        if not self.paired:
+            return statistics.compare_unpaired(*self.pairs())
+        return statistics.compare(*self.pairs(), ratio=self.measure.ratio, comparisons=comparisons)
 
     def facts(self, comparison: Comparison, p_holm: float | None, comparisons: int) -> dict[str, Any]:
         """Return the entry in study.json."""

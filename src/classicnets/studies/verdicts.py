@@ -40,6 +40,9 @@ def verdict(
         guessing: Whether all runs of each arm are at the accuracy of guessing.
     """
     p_holm = comparison.p if p_holm is None else p_holm
+    if comparison.second_n is not None:
+        clauses = [_unpaired_result(arms, measure, comparison, p_holm, comparisons), _guessing(arms, guessing)]
+        return "; ".join(filter(None, clauses))
     values, runs = values or (comparison.n, comparison.n), runs or (comparison.n, comparison.n)
     clauses = [_result(arms, measure, comparison, p_holm, comparisons, values, runs)]
     if comparison.n:
@@ -105,6 +108,42 @@ def _result(
         "{second} against {first}: {effect}, n = {n}: not shown after Holm's correction for {comparisons} comparisons",
         **fields,
         effect=effect,
+        comparisons=comparisons,
+    )
+
+
+def _unpaired_result(
+    arms: tuple[str, str], measure: Measure, comparison: Comparison, p_holm: float | None, comparisons: int
+) -> str:
+    """Return the result of a comparison of runs with other seeds."""
+    if comparison.n == 0:
+        return _("{measure}: an arm has no value to compare", measure=measure.label)
+    fields = {
+        "first": arms[0],
+        "second": arms[1],
+        "n": comparison.n,
+        "second_n": comparison.second_n,
+        "effect": _effect(measure, comparison),
+    }
+    if min(comparison.n, comparison.second_n or 0) == 1:
+        return _(
+            "{second} against {first}: {effect}, n = {second_n} and {n}: not shown, a test needs at least two runs of"
+            " each",
+            **fields,
+        )
+    if comparison.p is None:
+        return _(
+            "{second} against {first}: {effect}, n = {second_n} and {n}: not shown, a test needs runs that differ",
+            **fields,
+        )
+    if comparison.conclusion(p_holm) == "shown":
+        return _("{second} against {first}: {effect}, n = {second_n} and {n}, other seeds: shown", **fields)
+    if comparison.p >= LEVEL:
+        return _("{second} against {first}: {effect}, n = {second_n} and {n}, other seeds: not shown", **fields)
+    return _(
+        "{second} against {first}: {effect}, n = {second_n} and {n}, other seeds: not shown after Holm's correction for"
+        " {comparisons} comparisons",
+        **fields,
         comparisons=comparisons,
     )
 

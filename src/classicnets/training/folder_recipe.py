@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -47,14 +48,16 @@ def choose(spec: RunSpec, network: NetSpec, settings: dict[str, Any], descriptio
     path = loading.image_location(str(spec.data))
     assert path is not None  # as `is_chosen` has checked
     seen = look(path)
-    size = _given_size(settings) if "image_size" in settings else _image_size(network, seen, description)
+    size = given_size(settings) if "image_size" in settings else _image_size(network, seen, description)
     count = min(description.train, spec.limit or description.train)
     recipe = folder.recipe(network.spec, seen, size, count, own_validation=description.validation > 0)
     return recipe, _statement(seen, recipe, settings, description, count)
 
 
-def _given_size(settings: dict[str, Any]) -> int | None:
-    """The user's image size; None if there is none, or if it is invalid, which is an error later."""
+def given_size(settings: Mapping[str, Any]) -> int | None:
+    """Return the user's image size; None if there is none, or if it is invalid, which is an error later."""
+    if "image_size" not in settings:
+        return None
     try:
         size = convert("image_size", settings["image_size"])
     except ValueError:

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets.datasets.types import Description
-from classicnets.errors import DataError, UsageError
+from classicnets.errors import UsageError
 from classicnets.images.transforms import prepare
-from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.classifier import (
     IMAGES,
     Check,
@@ -22,12 +21,12 @@ from classicnets.inspection.classifier import (
     check_registration,
     normalizes_over_batch,
 )
-from classicnets.inspection.output_errors import last_weighted_row, output_changes
+from classicnets.inspection.output_errors import last_weighted_row, wrong_output
 from classicnets.inspection.shape_errors import check_input
 from classicnets.inspection.shapes import Row, Table
 from classicnets.models.modules import complete, copy_module, in_dtype_of
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, shape
+from classicnets.text import _
 from classicnets.training import initialize
 from classicnets.training.freeze import freeze
 from classicnets.values import Preprocess, Recipe
@@ -77,21 +76,8 @@ def check_fit(
     classes = len(description.classes)
     if table.output_shape != (classes,):
         last = last_weighted_row(net, table)
-        raise DataError(
-            "CN306",
-            _(
-                "the output of {net} has shape {shape}, and {data} has {classes} classes",
-                net=network.spec,
-                shape=shape(table.output_shape),
-                data=description.name,
-                classes=classes,
-            ),
-            where=_("the last layer with weights, {name}", name=python_path(last.name)) if last else network.spec,
-            why=_("the output must be one number (logit) per class"),
-            hint=_change_of_graph(table, last, classes)
-            if network.kind == "graph" and last
-            else output_changes(net, table, classes),
-        )
+        hint = _change_of_graph(table, last, classes) if network.kind == "graph" and last else ()
+        raise wrong_output(net, table, classes, name=network.spec, data=description.name, hint=hint)
     if weights:
         load.check(weights, net)
     return table

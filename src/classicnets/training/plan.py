@@ -61,7 +61,7 @@ class Plan:
     check: Check
     device: str
     weights: str  # file of the initial weights, or ""
-    statement: str = ""  # how the recipe was chosen for the images, or ""
+    statement: str = ""  # how the recipe was chosen for the images or for the network, or ""
     copies: Copies | None = ()  # groups of copies in image files, found by `survey`; None for runs of version 0.1
     sets_seed: bool = False  # whether the file of the network seeds torch's generator itself
 
@@ -209,8 +209,14 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
         if folder_recipe.is_chosen(spec, network.spec, description):
             recipe, statement = folder_recipe.choose(spec, network, settings, description)
     if not isinstance(recipe, Recipe):
-        registered = network.kind == "registry"
-        recipe = resolve.find(recipe, network.spec, registered=registered, variation=network.variation)
+        recipe = resolve.find(
+            recipe,
+            network.spec,
+            registered=network.kind == "registry",
+            variation=network.variation,
+            image_size=folder_recipe.given_size(settings) or network.own_size,
+        )
+        statement = resolve.statement(recipe)
     if net is not None and network.variation:
         raise _cannot_vary(network.variation)
     resolved = resolve.apply(recipe, settings)

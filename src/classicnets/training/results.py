@@ -19,7 +19,7 @@ from classicnets.recipes.resolve import ANY_NET, RECIPES
 from classicnets.recipes.setting_values import typed
 from classicnets.runs import history
 from classicnets.runs.folder import RunFolder
-from classicnets.text import _, command
+from classicnets.text import _, assignments, command
 from classicnets.training.begin import now
 from classicnets.training.plan import Plan
 from classicnets.values import Expected, Recipe, current_names
@@ -113,6 +113,11 @@ def verdict(plan: Plan, compare: Callable[[Expected], str]) -> str:
     expected = plan.recipe.expected
     if expected is None:
         return ""
+    if variation := plan.net_spec.variation:
+        return _(
+            "not compared with the published result, which is that of the network without {variation}",
+            variation=assignments(variation),
+        )
     if not plan.as_published:
         return _(
             "not compared with the published result, because the network, the recipe, the data or the number of images"
