@@ -25,6 +25,7 @@ _MODULES = {
     "compare": "api.compare",
     "create": "api.networks",
     "diff": "api.views",
+    "exercise": "api.exercise",
     "figure": "api.views",
     "load": "api.models",
     "resume": "api.training",
@@ -52,6 +53,7 @@ __all__ = [
     "compare",
     "create",
     "diff",
+    "exercise",
     "figure",
     "load",
     "resume",
@@ -65,6 +67,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from classicnets.api.compare import RunComparison, compare
+    from classicnets.api.exercise import exercise
     from classicnets.api.models import Run, Seeds, load
     from classicnets.api.networks import create
     from classicnets.api.study import Study, study

@@ -131,7 +131,7 @@ What to do: quantize the network with --int8, write a folder instead of a single
 Along each side, a layer turns n pixels into floor((n + 2*padding - kernel) / stride) + 1 pixels. A dense layer needs
 exactly as many inputs as it has weights per unit. The message names the first layer that does not fit.
 What to do: use the image size that the network is made for, or build the network for your size.""",
-    "CN202": """A name is unknown: of a network, a data set, a recipe, a setting or an error code.
+    "CN202": """A name is unknown: of a network, a data set, a recipe, a setting, an exercise or an error code.
 Names are never guessed, because a different network or setting gives different results.
 What to do: use the nearest name, which the message shows; `classicnets list` prints all names.""",
     "CN203": """There is no recipe from this source for this network.
@@ -219,6 +219,10 @@ the file back, or install the versions that the message names.""",
 Caffe, MXNet and Gluon have fewer layers than torch, and torchvision has certain networks only. With another layer in
 its place, the file would give other predictions, so nothing was written. The message names the layer and the reason.
 What to do: export the network as ONNX, which has all layers (`classicnets export RUN`), or choose another library.""",
+    "CN220": """The solution of an exercise is not shown yet, because there were fewer than two tries.
+Every `classicnets exercise check` of the exercise with an answer that can be checked counts as a try. Tries are counted
+in $XDG_STATE_HOME/classicnets/exercises (default: ~/.local/state), for each user.
+What to do: `classicnets exercise hint ID` gives the next hint; then check an answer.""",
     "CN301": """A file is not valid: either not an IDX file (the format of MNIST and Fashion-MNIST: magic number, sizes,
 bytes), or not a CIFAR archive (a tar file whose files consist of complete records).
 The usual causes are an interrupted download, a web page saved under the name of the file, and another file format.

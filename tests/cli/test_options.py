@@ -17,6 +17,7 @@ from classicnets.cli import (
     data,
     doctor,
     evaluate,
+    exercise,
     explain,
     export,
     list_,
@@ -207,6 +208,14 @@ REFUSED: list[tuple[str, str]] = [
     ("doctor --device cpu", "does not take"),
     ("list --offline", "does not take"),
     ("explain CN201 --lang zh", "does not take"),
+    ("exercise list --seeds 3", "does not take"),
+    ("exercise check lenet-1 OWN --limit 5", "--limit has no effect here"),
+    ("exercise check lenet-1 OWN --data GRAY", "--data has no effect here"),
+    ("exercise check lenet-1 OWN --seeds 3", "--seeds has no effect here"),
+    ("exercise check lenet-1 OWN --time-limit 60", "--time-limit has no effect here"),
+    ("exercise check alexnet-4 --report COLOR", "asks for no network"),
+    ("exercise check alexnet-4 --answer memory=fc6 --train", "nothing is trained in alexnet-4"),
+    ("exercise check alexnet-4 OWN --answer memory=fc6", "asks for answers, and not for a network"),
     ("weights identify WEIGHTS --device cpu", "does not take"),
     ("weights identify WEIGHTS -o run", "does not take"),
     ("weights convert CAFFE --graph PROTOTXT --net lenet_d2l -o run", "the graph is not lenet_d2l"),
@@ -276,6 +285,9 @@ EFFECTIVE: list[tuple[str, str]] = [
     ("show lenet_d2l alexnet_28", "--input 1x32x32"),
     ("show lenet_d2l alexnet_28", "--classes 3"),
     ("show lenet_d2l --card", "--json"),
+    ("exercise list", "--json"),
+    ("exercise show alexnet-en-2", "--solution"),
+    ("exercise check alexnet-4b --answer compute=conv2 conv_share=95", "--answer conv_share=95.4"),
     ("show RUN", "--json"),
     ("data check COLOR", "-o a.png"),
     ("data check COLOR", "--json"),
@@ -338,7 +350,12 @@ def test_the_table_names_every_option_of_every_command() -> None:
     text = " ".join([*(f"{line} {rest}" for line, rest in EFFECTIVE), *(line for line, _ in REFUSED)]).split()
     commands = [list_, show, train, compare, evaluate, predict, export, explain, doctor]
     kinds = {kind for command in commands for kind in command.OPTIONS}
-    kinds |= {kind for group in (data, study, weights) for action in group.ACTIONS.values() for kind in action.options}
+    kinds |= {
+        kind
+        for group in (data, exercise, study, weights)
+        for action in group.ACTIONS.values()
+        for kind in action.options
+    }
     # these need downloads, other devices or time, and have tests of their own (trust: tests/runs/test_trust.py)
     elsewhere = {"weights", "batch_threads", "offline", "tensorboard", "out", "trust"}
     missing = [

@@ -24,7 +24,6 @@ from classicnets.errors import UsageError
 from classicnets.images import loading
 from classicnets.images.transforms import prepare
 from classicnets.values import Preprocess
-from support.idx import make_idx_folder
 from support.typed import layer_of, present
 
 ROOT = Path(__file__).parents[2]
@@ -36,66 +35,6 @@ load = loading.load
 loading.load = lambda name: load({folder!r})
 """  # runs before a listing in a new Python process
 SHAPES = re.compile(r"^(\w+) output shape: ?\t torch\.Size\((\[.*\])\)$", re.M)
-
-ALEXNET_ZH = """
-from classicnets.compat import d2l
-import torch
-from torch import nn
-
-net = nn.Sequential(
-    nn.Conv2d(1, 96, kernel_size=11, stride=4, padding=1), nn.ReLU(),
-    nn.MaxPool2d(kernel_size=3, stride=2),
-    nn.Conv2d(96, 256, kernel_size=5, padding=2), nn.ReLU(),
-    nn.MaxPool2d(kernel_size=3, stride=2),
-    nn.Conv2d(256, 384, kernel_size=3, padding=1), nn.ReLU(),
-    nn.Conv2d(384, 384, kernel_size=3, padding=1), nn.ReLU(),
-    nn.Conv2d(384, 256, kernel_size=3, padding=1), nn.ReLU(),
-    nn.MaxPool2d(kernel_size=3, stride=2),
-    nn.Flatten(),
-    nn.Linear(6400, 4096), nn.ReLU(), nn.Dropout(p=0.5),
-    nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(p=0.5),
-    nn.Linear(4096, 10))
-
-X = torch.randn(1, 1, 224, 224)
-for layer in net:
-    X = layer(X)
-    print(layer.__class__.__name__, 'output shape:\\t', X.shape)
-
-batch_size = 4
-train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size, resize=224)
-lr, num_epochs = 0.01, 1
-d2l.train_ch6(net, train_iter, test_iter, num_epochs, lr, d2l.try_gpu())
-"""
-
-ALEXNET_EN = """
-from torch import nn
-from classicnets.compat import d2l
-
-class AlexNet(d2l.Classifier):
-    def __init__(self, lr=0.1, num_classes=10):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = nn.Sequential(
-            nn.LazyConv2d(96, kernel_size=11, stride=4, padding=1), nn.ReLU(),
-            nn.MaxPool2d(kernel_size=3, stride=2),
-            nn.LazyConv2d(256, kernel_size=5, padding=2), nn.ReLU(),
-            nn.MaxPool2d(kernel_size=3, stride=2),
-            nn.LazyConv2d(384, kernel_size=3, padding=1), nn.ReLU(),
-            nn.LazyConv2d(384, kernel_size=3, padding=1), nn.ReLU(),
-            nn.LazyConv2d(256, kernel_size=3, padding=1), nn.ReLU(),
-            nn.MaxPool2d(kernel_size=3, stride=2), nn.Flatten(),
-            nn.LazyLinear(4096), nn.ReLU(), nn.Dropout(p=0.5),
-            nn.LazyLinear(4096), nn.ReLU(), nn.Dropout(p=0.5),
-            nn.LazyLinear(num_classes))
-        self.net.apply(d2l.init_cnn)
-
-AlexNet().layer_summary((1, 1, 224, 224))
-
-model = AlexNet(lr=0.01)
-data = d2l.FashionMNIST(batch_size=4, resize=(224, 224))
-trainer = d2l.Trainer(max_epochs=1, num_gpus=1)
-trainer.fit(model, data)
-"""
 
 # The functions that the LeNet chapter itself defines; they call functions of the package.
 CHAPTER_DEFINES = """
@@ -217,13 +156,6 @@ def small(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "load", lambda name: LOAD(str(blobs)))
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 + 4 images, for the networks with 224 x 224 inputs."""
-    folder = make_idx_folder(tmp_path / "tiny", train=8, test=4)
-    monkeypatch.setattr(loading, "load", lambda name: LOAD(str(folder)))
-
-
 # ------------------------------------------------------------------------------------------- listings, in this process
 
 
@@ -252,23 +184,6 @@ def test_runs_lenet_of_the_english_edition(small: None, capsys: pytest.CaptureFi
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(model.board.data)
     assert (axes.get_xlabel(), axes.get_xlim()) == ("epoch", (0, 10))
     assert "epoch 10: train_loss" in err
-
-
-@pytest.mark.slow
-def test_runs_alexnet_of_the_chinese_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
-    names = execute(ALEXNET_ZH)
-    out = capsys.readouterr().out
-    assert shapes_in(out) == ALEXNET_SHAPES
-    assert next(iter(names["train_iter"]))[0].shape == (4, 1, 224, 224)
-    assert re.search(r"^loss \d+\.\d{3}, train acc [01]\.\d{3}, test acc [01]\.\d{3}$", out, re.M)
-
-
-@pytest.mark.slow
-def test_runs_alexnet_of_the_english_edition(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
-    names = execute(ALEXNET_EN)
-    assert shapes_in(capsys.readouterr().out) == ALEXNET_SHAPES
-    assert set(names["model"].board.data) == {"train_loss", "val_loss", "val_acc"}
-    assert sum(p.numel() for p in names["model"].parameters()) == 46_764_746
 
 
 def test_functions_defined_in_the_chapter_give_the_same_results(

@@ -24,6 +24,7 @@ NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_t
 GROUND = {"errors", "values", "machine", "options", "spec", "text", "files", "workers", "events", "strict_json"}
 GROUND |= {"schema", "checksum", "trust", "hints"}
 TOOLS = {"audit", "coach", "forecast", "studies", "handwriting", "export", "serve", "parallel", "conversion"}
+TOOLS |= {"exercises"}
 ORDER = [
     GROUND,
     {"models", "recipes"},

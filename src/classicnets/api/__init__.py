@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         compare,
         cost,
         data,
+        exercise,
         models,
         networks,
         parallel,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
         weights,
     )
 
-__all__ = ["catalog", "compare", "cost", "data", "models", "networks", "parallel", "serving", "source"]
-__all__ += ["study", "training", "views", "weights"]
+__all__ = ["catalog", "compare", "cost", "data", "exercise", "models", "networks", "parallel"]
+__all__ += ["serving", "source", "study", "training", "views", "weights"]
 _WITH_EXCHANGE = ("cost", "parallel")  # these import parts of torch.distributed, which not every torch has
 
 

@@ -152,7 +152,7 @@ def read(args: argparse.Namespace, kind: type[Options]) -> Options:
     values = given(args, kind)
     for f in option_fields(kind):
         if f.name in values and str(f.type).startswith("Mapping"):
-            values[f.name] = settings(values[f.name])
+            values[f.name] = settings(values[f.name], spelling(f))
     options = kind(**values)
     check_options(options)
     return options
@@ -181,8 +181,8 @@ def reject(args: argparse.Namespace, kinds: Sequence[type], names: Collection[st
         )
 
 
-def settings(pairs: Sequence[str]) -> dict[str, str]:
-    """Parse the KEY=VALUE pairs of --set; of a key that is set twice, the last value counts, with a note.
+def settings(pairs: Sequence[str], flag: str = "--set") -> dict[str, str]:
+    """Parse the KEY=VALUE pairs of an option; of a key that is set twice, the last value counts, with a note.
 
     Raises:
         UsageError: CN204, a pair has no value.
@@ -191,9 +191,11 @@ def settings(pairs: Sequence[str]) -> dict[str, str]:
         if "=" not in pair:
             raise UsageError(
                 "CN204",
-                _("--set {pair} has no value", pair=pair),
-                why=_("settings have the form KEY=VALUE, and NET comes before --set"),
-                hint=command("--set", f"{pair}=VALUE"),
+                _("{option} {pair} has no value", option=flag, pair=pair),
+                why=_("they have the form KEY=VALUE, and NET comes before {option}", option=flag)
+                if flag != "--set"
+                else _("settings have the form KEY=VALUE, and NET comes before --set"),
+                hint=command(flag, f"{pair}=VALUE"),
             )
     values: dict[str, str] = {}
     for key, value in (pair.split("=", 1) for pair in pairs):
