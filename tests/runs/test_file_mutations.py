@@ -24,6 +24,7 @@ from classicnets.runs.folder import RunFolder
 from classicnets.studies import classic
 from classicnets.studies.classic import ClassicRun
 from classicnets.studies.classic_spec import ClassicSpec
+from classicnets.studies.folder import StudyFolder
 from support.idx import make_idx_folder
 from support.mutations import mutant_count, mutants
 
@@ -98,7 +99,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory, quick_export: None) -> Sub
     result |= {"n": 1, "of": 1, "pictures": 20, "published": None, "verdict": ""}
     result["runs"] = [{"seed": 0, "folder": "seed-0", "test_accuracy": 0.5, "n": 20}]
     common = {key: facts[key] for key in ("net", "recipe", "threads")}
-    cn.api.models.StudyFolder(folder / "seeds").write(
+    StudyFolder(folder / "seeds").write(
         {"seeds": [0], "side_by_side": 1, "definition": None, "arms": {"": {}}, **common, "result": result}
     )
     classic.fill(folder / "classic", ClassicSpec(classifier="linear_svm", data=str(data)))

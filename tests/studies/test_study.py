@@ -19,6 +19,7 @@ import classicnets as cn
 from classicnets import checksum
 from classicnets.datasets.formats import read_idx
 from classicnets.events import Epoch
+from classicnets.spec import Output, StudyOptions
 from classicnets.studies import definition as definitions
 from classicnets.studies.arms import resolve
 from classicnets.studies.folder import StudyFolder
@@ -164,7 +165,7 @@ def test_a_study_that_was_edited_or_is_of_another_version_is_not_resumed(
 ) -> None:
     definition, text = cn.api.study.find(file)
     study = cn.api.study.start(
-        definition, resolve(definition), cn.api.study.StudyOptions(parallel_runs=1), cn.api.study.Output(),
+        definition, resolve(definition), StudyOptions(parallel_runs=1), Output(),
         lambda line: None, toml=text,
     )  # fmt: skip
     study.toml.write_text(text.replace("epochs = 2", "epochs = 3"))

@@ -16,7 +16,6 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 from golden_inputs import FOLDER, images
-from make_mxnet import symbol_alexnet
 from mxnet.gluon.model_zoo import vision
 from old_files import FOLDER as FULL_SIZE
 from old_files import LOGITS_GAIN, params, weights
@@ -35,6 +34,26 @@ def facts(path, named):
 def graph(path, name):
     text = json.dumps(json.loads(path.read_text()), separators=(",", ":"))
     (FOLDER / FULL_SIZE / f"{name}-symbol.json").write_text(text + "\n")
+
+
+def symbol_alexnet(classes):
+    """example/image-classification/symbols/alexnet.py, MXNet v0.11 to v1.9; without its softmax."""
+    s = mx.sym
+    x = s.Variable("data")
+    x = s.Convolution(x, name="conv1", kernel=(11, 11), stride=(4, 4), num_filter=96)
+    x = s.LRN(s.Activation(x, act_type="relu"), alpha=0.0001, beta=0.75, knorm=2, nsize=5)
+    x = s.Pooling(x, pool_type="max", kernel=(3, 3), stride=(2, 2))
+    x = s.Convolution(x, name="conv2", kernel=(5, 5), pad=(2, 2), num_filter=256)
+    x = s.LRN(s.Activation(x, act_type="relu"), alpha=0.0001, beta=0.75, knorm=2, nsize=5)
+    x = s.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max")
+    for name, channels in (("conv3", 384), ("conv4", 384), ("conv5", 256)):
+        x = s.Convolution(x, name=name, kernel=(3, 3), pad=(1, 1), num_filter=channels)
+        x = s.Activation(x, act_type="relu")
+    x = s.Flatten(s.Pooling(x, kernel=(3, 3), stride=(2, 2), pool_type="max"))
+    for name in ("fc1", "fc2"):
+        x = s.FullyConnected(x, name=name, num_hidden=4096)
+        x = s.Dropout(s.Activation(x, act_type="relu"), p=0.5)
+    return s.FullyConnected(x, name="fc3", num_hidden=classes)
 
 
 def symbol(folder):
