@@ -238,6 +238,13 @@ def test_code_is_written_once(tmp_path: Path, cli: CommandLine, monkeypatch: pyt
     assert json.loads(cli("show", "lenet_d2l", "--code", "--json")[1])["code"] == cn.code("lenet_d2l")
 
 
+def test_text_is_returned_in_a_notebook_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich would display it beside the table."""
+    expected = repr(cn.show("lenet_d2l"))
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert repr(cn.show("lenet_d2l")) == expected and "conv1" in expected
+
+
 def test_ipython_chooses_the_richest_form() -> None:
     formatter = DisplayFormatter()
 

@@ -44,7 +44,18 @@ def as_text(draw: Callable[[Console], None]) -> str:
     """Return what a function prints to a console as plain text, as wide as the terminal if there is one."""
     file, is_terminal = io.StringIO(), sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else _PIPE_WIDTH
-    draw(_Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True, no_color=True))
+    draw(
+        _Console(
+            file=file,
+            width=width,
+            force_jupyter=False,  # rich would display the text in the cell
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=True,
+            no_color=True,
+        )
+    )
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
