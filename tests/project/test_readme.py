@@ -19,10 +19,6 @@ from support.images import make_image_folder
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OWN_NETWORK = """
-from torch import nn
-net = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
-"""
 
 
 def blocks(language: str) -> list[str]:
@@ -44,7 +40,6 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_export: Non
     new = next((photos / "test").iterdir())
     (tmp_path / "new").symlink_to(new)
     (tmp_path / "boot.png").write_bytes(next(new.iterdir()).read_bytes())
-    (tmp_path / "my_net.py").write_text(OWN_NETWORK, encoding="utf-8")
 
 
 def interrupt(run: str, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
