@@ -4,11 +4,6 @@ from __future__ import annotations
 
 OPEN: list[tuple[str, str, str]] = [
     (
-        "LeNet-5 reaches an error of 0.95 %, with distortions 0.8 %.",
-        "`classicnets train lenet5_1998`: half an hour; downloads MNIST",
-        "about 1 % test error",
-    ),
-    (
         "Two towers are better than one of half the width.",
         "`alexnet_2012_code` against `alexnet_2012_one_tower`, on ImageNet",
         "1.7 and 1.2 points",
