@@ -96,7 +96,7 @@ def test_units_that_die_during_training_suggest_a_lower_rate() -> None:
     assert [(item.topic, item.epoch, item.step, item.hint) for item in advice] == [
         ("dead_relus", 1, 20, "--set lr=0.005")
     ]
-    assert advice[0].message.startswith("97% of the units of 2 (ReLU)")
+    assert advice[0].message.startswith("97% of the units of net[2] (ReLU)")
     assert not coach.on_event(replace(STEP, step=30), net)
 
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from classicnets.coach.data import fitting_normalization, large_inputs
 from classicnets.coach.task import Finding, Sample, Task
+from classicnets.inspection.arithmetic import python_path
 from classicnets.inspection.health import Health
 from classicnets.inspection.remarks import remark_on_outputs, remark_on_weights
 from classicnets.text import _, command
@@ -130,5 +131,6 @@ def check_layers(health: Health, hint: str) -> Finding | None:
 
 
 def worst(shares: dict[str, float]) -> tuple[str, float]:
-    """The layer with the highest share, and the share."""
-    return max(shares.items(), key=lambda pair: pair[1], default=("", 0.0))
+    """The layer with the highest share, as it is written in Python, and the share."""
+    name, share = max(shares.items(), key=lambda pair: pair[1], default=("", 0.0))
+    return python_path(name), share
