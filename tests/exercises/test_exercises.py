@@ -305,7 +305,7 @@ WRONG_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str]] = [
     ("lenet-1", (nn.Flatten,), {}, "CN205", "Flatten is a class, not a network"),
     ("lenet-1", ([nn.Flatten()],), {}, "CN205", "a value of type list is not a network"),
     ("alexnet-3", (), {"image_mb": float("nan")}, "CN204", "it is not a number"),
-    (1, (), {}, "CN202", "there is no exercise '1'"),
+    (1, (), {}, "CN202", "there is no exercise '1'"),  # type: ignore[list-item]
     ("lenet-2f", (), {"momentum": 2}, "CN204", "momentum"),
     ("lenet-2f", (), {"lr": 0.5, "train": True, "seeds": 1}, "CN204", "one run of each network"),
     ("lenet-4", ("nowhere",), {}, "CN207", "nowhere"),
