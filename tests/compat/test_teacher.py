@@ -136,7 +136,7 @@ WRONG_NETWORKS = {
     ),
     "dense layer on the columns": Wrong(lambda: nn.Sequential(nn.Linear(28, 10)), "CN201|CN306", "nn.Flatten()"),
     "too few outputs": Wrong(lambda: lenet(_11=nn.Linear(84, 5)), "CN306|CN311", "net[11] = nn.Linear(84, 10)"),
-    "nothing returned": Wrong(ReturnsNothing, "CN201", "returns no tensor"),
+    "nothing returned": Wrong(ReturnsNothing, "CN201", "return x"),
     "two outputs": Wrong(ReturnsTwo, "CN201|CN209", "tuple"),
     "classes returned": Wrong(ReturnsClasses, "CN201|CN209|CN306", "logit"),
     "fixed batch": Wrong(FixedBatch, "CN201", "x.flatten(1)"),
@@ -239,6 +239,7 @@ WRONG_BATCHES: dict[str, tuple[Callable[[], Loaders], str]] = {
     "no length": (lambda: DataLoader(Endless(), batch_size=32), "= list("),
     "images only": (lambda: [X], "for X, y in"),
     "arrays": (lambda: [(X.numpy(), Y.numpy())], "X = torch.tensor(X)"),
+    "numbers": (lambda: [(torch.tensor(1.0), torch.tensor(1))], "TensorDataset(X, y)"),
     "one label missing": (lambda: [(X, Y[1:])], "TensorDataset(X, y)"),
 }
 
@@ -251,6 +252,17 @@ def test_wrong_batches_are_explained(train: Callable[..., None], name: str) -> N
         words = "return a list of the batches"  # data.train_dataloader() is no variable
     error = fails(lambda: train(lenet(), make()))
     assert error.code in ("CN201", "CN311") and words in str(error), error
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_explained(device: str) -> None:
+    error = fails(lambda: d2l.train_ch6(lenet(), loader(X, Y), loader(X, Y), 1, 0.9, device))
+    assert error.code == "CN402" and error.hints == ("d2l.try_gpu()",)
+
+
+def test_the_chinese_edition_needs_test_batches() -> None:
+    error = fails(lambda: d2l.train_ch6(lenet(), loader(X, Y), None, 1, 0.9, "cpu"))  # type: ignore[arg-type]
+    assert error.code == "CN311" and "test_iter" in str(error)
 
 
 def test_a_column_of_labels_is_for_the_english_edition_only() -> None:

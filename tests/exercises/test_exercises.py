@@ -17,6 +17,7 @@ from classicnets.api import exercise as api
 from classicnets.errors import UsageError
 from classicnets.exercises.catalog import EXERCISES
 from classicnets.exercises.kinds import Activations, Essay, Numbers, Structure, Trained
+from classicnets.text import command
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +144,9 @@ def test_every_exercise_has_a_text_and_three_hints(name: str) -> None:
     assert found.title in lines and found.question.split()[0] in "\n".join(lines)
     hints = [api.hint(found) for _ in range(4)]
     assert [number for _, number in hints] == [1, 2, 3, 3] and len({text for text, _ in hints}) == 3
+    assert all("classicnets " in text for text, _ in hints if " --" in f" {text}"), (
+        "an option is pasted with its command"
+    )
     assert found.solution
 
 
@@ -244,6 +248,13 @@ def test_a_result_is_text_and_html() -> None:
     assert api.read_progress("alexnet-4").tries == 0  # reading a question is no try
 
 
+def test_a_folder_of_students_is_not_a_network(tmp_path: Path) -> None:
+    (tmp_path / "anna.py").write_text("net = 1", encoding="utf-8")
+    with pytest.raises(UsageError, match="is a folder") as caught:
+        cn.exercise("lenet-1", tmp_path)
+    assert caught.value.hints[0] == command("classicnets", "exercise", "check", "lenet-1", "--report", tmp_path)
+
+
 def test_the_solution_needs_two_tries() -> None:
     found = EXERCISES["lenet-1"]
     for tries, text in ((0, "2 more tries"), (1, "1 more try")):
@@ -291,6 +302,10 @@ WRONG_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, str]] = [
     ("alexnet-4", (), {"memory": "fc6", "train": True}, "CN206", "nothing is trained"),
     ("lenet-1", ("lenet_d2l",), {"limit": 9}, "CN206", "--limit has no effect"),
     ("lenet-1", ("lenet_d2l",), {"data": "mnist"}, "CN206", "--data has no effect"),
+    ("lenet-1", (nn.Flatten,), {}, "CN205", "Flatten is a class, not a network"),
+    ("lenet-1", ([nn.Flatten()],), {}, "CN205", "a value of type list is not a network"),
+    ("alexnet-3", (), {"image_mb": float("nan")}, "CN204", "it is not a number"),
+    (1, (), {}, "CN202", "there is no exercise '1'"),  # type: ignore[list-item]
     ("lenet-2f", (), {"momentum": 2}, "CN204", "momentum"),
     ("lenet-2f", (), {"lr": 0.5, "train": True, "seeds": 1}, "CN204", "one run of each network"),
     ("lenet-4", ("nowhere",), {}, "CN207", "nowhere"),

@@ -208,7 +208,7 @@ def test_unfinished_and_damaged_runs(make: Make, tmp_path: Path) -> None:
         cn.compare(a, damaged)
     with pytest.raises(UsageError, match="is not a run folder"):
         cn.compare(a, tmp_path / "nothing")
-    with pytest.raises(UsageError, match="this is not a run"):
+    with pytest.raises(UsageError, match="is not a run"):
         cn.compare(a, 3)  # type: ignore[arg-type]
 
 

@@ -130,7 +130,7 @@ def _place(run: object) -> Path:
         return Path(run)
     raise UsageError(
         "CN206",
-        _("this is not a run: {value}", value=repr(run)[:80]),
+        _("a value of type {kind} is not a run", kind=type(run).__name__),
         where="cn.compare(...)",
         why=_("compare takes run folders, and what train and train_seeds return"),
         hint='cn.compare("RUN", "RUN")',

@@ -67,7 +67,7 @@ def exercise(
 
     Raises:
         UsageError: CN201, the network cannot take the images; CN202, the exercise or the name of an answer is unknown;
-            CN204, an answer is not valid; CN206, an answer is missing.
+            CN204, an answer is not valid; CN205, `net` is not a network; CN206, an answer is missing.
     """
     found = catalog.find(id)
     if net is None and not answers and not train:
@@ -211,7 +211,24 @@ def _network(found: Exercise, net: nn.Module | str | Path | Run | None) -> nn.Mo
     if isinstance(net, nn.Module):
         return unwrap(net)
     if isinstance(net, str | Path):
-        return net_spec.find(str(net)).build() if ".py" in str(net) else _of_registry(str(net))
+        if students.has_files(Path(net)):
+            raise UsageError(
+                "CN206",
+                _("{folder} is a folder, and {id} checks one network", folder=net, id=found.id),
+                why=_("--report checks each file NAME.py of a folder, in which the network is called net"),
+                hint=(command("classicnets", "exercise", "check", found.id, "--report", Path(net)), next_step(found)),
+            )
+        return _of_name(str(net))
+    if net is not None:
+        kind = net.__name__ if isinstance(net, type) else ""
+        raise UsageError(
+            "CN205",
+            _("{name} is a class, not a network", name=kind)
+            if kind
+            else _("a value of type {kind} is not a network", kind=type(net).__name__),
+            why=_("{id} checks an object of nn.Module", id=found.id),
+            hint=f"net = {kind}()" if kind else "net = nn.Sequential(...)",
+        )
     raise UsageError(
         "CN206",
         _("{id} checks a network, and there is none", id=found.id),
@@ -220,8 +237,8 @@ def _network(found: Exercise, net: nn.Module | str | Path | Run | None) -> nn.Mo
     )
 
 
-def _of_registry(name: str) -> nn.Module:
-    """A network of the registry as in its source. Raises UsageError CN202 or CN205."""
+def _of_name(name: str) -> nn.Module:
+    """A network of the registry as in its source, or one's own. Raises UsageError CN202 or CN205."""
     spec = net_spec.find(name)
     if spec.kind == "registry":
         net, _shape = structure.reference(spec.name)

@@ -52,7 +52,7 @@ def show(
 
 def why(
     net: Network,
-    layer: str | None = None,
+    layer: str | int | None = None,
     *,
     shape: Sequence[int] | None = None,
     lang: str = "en",
@@ -63,7 +63,8 @@ def why(
 
     Args:
         net: See `show`, like `shape`, `variation` and `trust`.
-        layer: Name of a layer, such as "conv1" or "features.0" (default: the whole network).
+        layer: Name of a layer, such as "conv1" or "features.0", or its number in an nn.Sequential (default: the whole
+            network).
         shape: Channels, height and width of the images.
         lang: "en" or "zh" (simplified Chinese).
         variation: Layers to replace first.
@@ -73,7 +74,7 @@ def why(
         UsageError: CN202, the layer or the language is unknown; and what `show` raises.
     """
     name, table = _layers(net, shape, None, variation, trust=trust)
-    return Explanation(name, tuple(networks.explain(table, layer, lang)))
+    return Explanation(name, tuple(networks.explain(table, None if layer is None else str(layer), lang)))
 
 
 def diff(
@@ -147,6 +148,14 @@ def code(
     Raises:
         UsageError: CN206, the network is not one of `classicnets list`; and what `show` raises.
     """
+    if isinstance(net, nn.Module):
+        raise UsageError(
+            "CN206",
+            _("only the networks of `classicnets list` can be written as source"),
+            where="cn.code(...)",
+            why=_("the layers of a module are in the code that made it"),
+            hint='cn.code("lenet_d2l")',
+        )
     place = str(net.path) if isinstance(net, Run) else _place(net)
     _check(shape)
     with torch.random.fork_rng(devices=[]):

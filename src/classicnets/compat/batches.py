@@ -96,6 +96,12 @@ def as_batch(batch: Any, place: str) -> Batch:
                 where=place,
                 hint=f"{letter} = torch.tensor({letter})",
             )
+    if not images.dim() or not labels.dim():
+        raise _error(
+            _("X and y of a batch must have an axis for the images, and one of them is a single number"),
+            where=place,
+            hint="torch.utils.data.TensorDataset(X, y)",
+        )
     if len(images) != len(labels) or not len(images):
         raise _error(
             _("a batch has {images:,} images and {labels:,} labels", images=len(images), labels=len(labels)),
@@ -114,7 +120,7 @@ def check_images(batch: Batch, dtype: torch.dtype) -> None:
     """
     X = batch.images
     found = str(X.dtype).removeprefix("torch.")
-    if not X.is_floating_point():
+    if not X.is_floating_point() and not X.is_complex():
         low, high = int(X.min()), int(X.max())
         raise _error(
             _("the images are {dtype} with values from {low} to {high}", dtype=found, low=low, high=high),

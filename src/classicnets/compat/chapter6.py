@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classicnets.acceleration.prepare import prepared
-from classicnets.compat.batches import Loader
+from classicnets.compat.batches import Loader, check_iterable
 from classicnets.compat.drawing import Animator, say_how_to_save
 from classicnets.compat.images import ImageBatches, fashion_mnist
 from classicnets.compat.lesson import CHINESE
 from classicnets.compat.teacher import Teacher, check_arguments
 from classicnets.compat.tensors import try_gpu
+from classicnets.errors import MachineError
+from classicnets.machine import choose_device
 from classicnets.models.modules import complete, has_lazy_layers
 from classicnets.text import _
 
@@ -126,6 +128,15 @@ def _on_device(device: torch.device | str | None, batches: Iterable[Any]) -> Ite
         yield X.to(device), y.to(device)
 
 
+def _checked_device(device: torch.device | str) -> torch.device:
+    """The device of that name. Raises MachineError CN402 if it is not available."""
+    try:
+        return choose_device(str(device))
+    except MachineError as error:
+        error.hints = ("d2l.try_gpu()",)
+        raise
+
+
 def init_cnn(module: nn.Module) -> None:
     """Initialize a Linear or Conv2d with Xavier-uniform weights and leave other layers, for `net.apply`."""
     if type(module) in (nn.Linear, nn.Conv2d):
@@ -158,9 +169,11 @@ def train_ch6(
             no classifier.
         DataError: CN306, the network has too few outputs; CN311, the batches cannot be trained on.
         CheckFailed: CN101, the loss is not finite.
+        MachineError: CN402, the device is not available.
     """
     check_arguments(net, num_epochs, lr)
-    device = torch.device(device) if device else try_gpu()
+    check_iterable(test_iter, CHINESE.test)
+    device = _checked_device(device) if device else try_gpu()
     teacher = Teacher(net, train_iter, test_iter, epochs=num_epochs, lr=lr, lesson=CHINESE)
     initialize_lazy_layers(net, teacher.first.images)
     net.apply(init_cnn)

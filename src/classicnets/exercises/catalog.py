@@ -17,6 +17,7 @@ def find(name: str) -> Exercise:
     Raises:
         UsageError: CN202, there is none; the hint is the nearest one, or its parts.
     """
+    name = str(name)  # a notebook may pass a number
     if (identity := _NAMES.get(name.strip().lower())) is not None:
         return EXERCISES[identity]
     parts = [each for each in _NAMES if each[:-1] == name.lower()]

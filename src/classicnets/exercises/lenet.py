@@ -21,7 +21,8 @@ EXERCISES: tuple[Exercise, ...] = (
             "Each becomes nn.MaxPool2d(kernel_size=2, stride=2); the shapes stay, so nothing else has to change.",
         ),
         solution="nn.AvgPool2d(kernel_size=2, stride=2) becomes nn.MaxPool2d(kernel_size=2, stride=2) in both places."
-        " With sigmoids, the difference of accuracy is small against the spread over seeds; train both to see it.",
+        " In our study `pooling` (eight seeds, four epochs), maximum pooling gave 1.3 points more, with a 95 % interval"
+        " of 0.3 to 2.3 points; the standard deviation over seeds is 2.6. With ReLU, it gave 2.8 points more.",
         reference=_BOOK,
         needs=("pooling",),
         exact=True,
@@ -38,10 +39,11 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=(
             "The parts lenet-2a to lenet-2e each name one thing to change; start with the activation.",
             "Change one thing at a time, so that you know what helped.",
-            "ReLU, more channels (16 and 32) and maximum pooling work together; use a lower learning rate with ReLU.",
+            "Try ReLU, maximum pooling and more channels (16 and 32), with a lower learning rate, such as 0.1.",
         ),
         solution="One of many: convolutions with 16 and 32 channels, ReLU, maximum pooling, dense layers of 120 and 84"
-        " outputs, and a learning rate of 0.1, because 0.9 suits sigmoids only.",
+        " outputs, and a learning rate of 0.1. In our studies, ReLU instead of sigmoids gave 11.6 points more"
+        " (`relu_lenet`), and maximum pooling with ReLU 2.8 points (`pooling`).",
         reference=_BOOK,
         any_of=("window", "channels", "activation", "convolutions", "dense", "widths", "pooling"),
         rules=(has_convolution,),
@@ -94,9 +96,11 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=(
             "LeNet has four sigmoids: after both convolutions, and after both hidden dense layers.",
             "No activation belongs after the last layer.",
-            "Each nn.Sigmoid() becomes nn.ReLU(). With ReLU, 0.9 is too high a learning rate; start with 0.1.",
+            "Each nn.Sigmoid() becomes nn.ReLU(). With ReLU, start with a lower learning rate, such as 0.1.",
         ),
-        solution="Four times nn.ReLU() instead of nn.Sigmoid(), and a learning rate of about 0.1.",
+        solution="Four times nn.ReLU() instead of nn.Sigmoid(). In our study `relu_lenet`, 14 epochs on 10,000 images"
+        " with a learning rate of 0.3 ended with a test accuracy of 68.7 % for sigmoid, 80.3 % for ReLU and 82.4 % for"
+        " tanh.",
         reference=_BOOK,
         needs=("activation",),
         asks_for_training=True,
@@ -114,7 +118,7 @@ EXERCISES: tuple[Exercise, ...] = (
             " again.",
         ),
         solution="After the second convolution and its activation: nn.Conv2d(16, 16, kernel_size=3, padding=1),"
-        " nn.ReLU().",
+        " nn.Sigmoid().",
         reference=_BOOK,
         needs=("convolutions",),
         rules=(has_convolution,),
@@ -145,10 +149,12 @@ EXERCISES: tuple[Exercise, ...] = (
         " book's settings.",
         hints=(
             "The book trains with a learning rate of 0.9 for 10 epochs.",
-            "Change one setting at a time; the learning rate has the largest effect.",
-            "More epochs at 0.9 help, because sigmoids learn slowly: --answer epochs=20",
+            "Change one setting at a time, so that you know what made the difference.",
+            "classicnets exercise check lenet-2f --answer epochs=20 --train",
         ),
-        solution="--answer epochs=20 raises the test accuracy, because after 10 epochs the loss still falls.",
+        solution="Any of the settings, such as --answer epochs=20. Look at the loss of the last epochs: more epochs are"
+        " worth a try while it still falls. With the book's settings, the test accuracy of 20 seeds has a standard"
+        " deviation of 2.4 points, so a single run shows only large differences.",
         reference=_BOOK,
         settings=("lr", "epochs", "initialize", "batch_size", "optimizer", "momentum", "weight_decay", "schedule"),
     ),
@@ -160,11 +166,11 @@ EXERCISES: tuple[Exercise, ...] = (
         question="Train your improved network on MNIST, and compare it with the book's LeNet there.",
         hints=(
             "MNIST has images of 28x28 pixels and ten classes as well, so the network fits.",
-            "Digits are easier than clothes: expect accuracies above 97 %, and small differences.",
-            "Train both networks with the same seeds; --train does this.",
+            "Your network is compared with the book's by the same settings and the same seeds.",
+            "classicnets exercise check lenet-3 my_net.py:net --train --limit 5000",
         ),
-        solution="Nothing of the network changes; only the data does. Both networks come closer to each other than on"
-        " Fashion-MNIST, because MNIST is easy.",
+        solution="Nothing of the network changes; only the data does. Compare the difference between both networks with"
+        " that on Fashion-MNIST: classicnets exercise check lenet-2 my_net.py:net --train",
         reference=_BOOK,
         any_of=("window", "channels", "activation", "convolutions", "dense", "widths", "pooling", "dropout"),
         rules=(has_convolution,),
@@ -183,8 +189,9 @@ EXERCISES: tuple[Exercise, ...] = (
             "Pass the folder of a run; both convolutions are then drawn for an image of each class.",
             "Look for channels that answer to edges in both images, and for those that differ.",
         ),
-        solution="In the first layer, channels are filters of edges and of areas: those of both garments look alike."
-        " In the second layer, they differ more, because it combines several channels.",
+        solution="Each channel of the first layer is the image filtered by one kernel of 5x5 pixels, so outlines can"
+        " still be seen. A channel of the second layer combines all channels of the first one. The check prints how"
+        " strongly the activations of both garments correlate in each layer.",
         reference=_BOOK,
         classes=("pullover", "coat"),
     ),
@@ -198,8 +205,9 @@ EXERCISES: tuple[Exercise, ...] = (
             "Compare the activations of noise with those of a garment, and the probabilities.",
             "Pass the folder of a run; noise and an inverted image are drawn beside the garments.",
         ),
-        solution="The first layer still finds edges. The activations of noise are alike in all places, and the network"
-        " names a class all the same, sometimes with a high probability: a softmax knows no “unknown”.",
+        solution="The first layer filters any image in the same way. Noise has no outline, so its activations have"
+        " none. The network names a class all the same: the probabilities of a softmax add up to 1, and none of them is"
+        " for “unknown”. The check prints them.",
         reference=_BOOK,
         classes=("pullover", "coat"),
         noise=True,
@@ -212,7 +220,7 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=(
             "Four sigmoids and two poolings change.",
             "The last layer has no activation, and none must be added.",
-            "nn.ReLU() for nn.Sigmoid(), nn.MaxPool2d for nn.AvgPool2d; train with a learning rate of 0.1.",
+            "nn.ReLU() for nn.Sigmoid(), nn.MaxPool2d for nn.AvgPool2d; start with a learning rate of 0.1.",
         ),
         solution="Four times nn.ReLU(), twice nn.MaxPool2d(kernel_size=2, stride=2).",
         reference=_BOOK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from classicnets.errors import UsageError
@@ -66,6 +67,8 @@ def _judge(
         return False, _("{key}: {word} is not right; compare MACs with bytes of both", key=key, word=word), word
     try:
         number = float(str(answer).rstrip("%"))
+        if not math.isfinite(number):
+            raise ValueError
     except ValueError:
         raise _not_valid(exercise, key, answer, _("it is not a number"), []) from None
     assert isinstance(expected, float)

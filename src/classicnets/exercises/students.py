@@ -48,6 +48,11 @@ class Student:
         }
 
 
+def has_files(folder: Path) -> bool:
+    """Whether this is a folder with Python files."""
+    return any(folder.glob("*.py"))
+
+
 def files(folder: Path) -> list[Path]:
     """Return the Python files of a folder in the order of their names.
 
@@ -60,10 +65,14 @@ def files(folder: Path) -> list[Path]:
             "CN206",
             _("{folder} has no Python files", folder=folder)
             if folder.is_dir()
+            else _("{folder} is a file, not a folder", folder=folder)
+            if folder.is_file()
             else _("there is no folder {folder}", folder=folder),
             where=command("--report", folder),
             why=_("the report checks each file NAME.py of a folder, in which the network is called net"),
-            hint=command("ls", folder if folder.is_dir() else folder.absolute().parent),
+            hint=command("--report", folder.parent)
+            if folder.suffix == ".py" and folder.is_file()
+            else command("ls", folder if folder.is_dir() else folder.absolute().parent),
         )
     return paths
 

@@ -123,6 +123,14 @@ def _axes_hint(net: nn.Module, shape: Shape) -> str:
 def _mixed_batch(failure: Failure) -> _Finding | None:
     if failure.results is None:
         return None
+    if failure.results == 0:
+        fix = _("end forward() with the outputs of the last layer: return x")
+        return _Finding(
+            where=_("the output of {layer}", layer=_layer_name(failure)),
+            why=failure.reason,
+            fixes=(fix,),
+            try_sizes=False,
+        )
     if call := reshaping_call(failure.net, failure.results):
         fix = _("in forward(), replace {call} by x.flatten(1), which keeps the batch axis", call=call)
     else:

@@ -51,7 +51,7 @@ def lines(
         zh=exercise.zh or "-",
         en=exercise.en or "-",
     )
-    result = [numbers, _(exercise.title), "", *textwrap.wrap(_(exercise.question), _WIDTH)]
+    result = [numbers, _(exercise.title), "", *wrapped(_(exercise.question))]
     width = max((len(key) for key, _help in keys), default=0)
     for heading, entries in (
         (_("answers"), [f"{key:{width}}  {help_text}" for key, help_text in keys]),
@@ -64,8 +64,8 @@ def lines(
 
 
 def wrapped(text: str) -> list[str]:
-    """Return a text in lines."""
-    return textwrap.wrap(text, _WIDTH)
+    """Return a text in lines that do not end within an option such as --answer."""
+    return textwrap.wrap(text, _WIDTH, break_on_hyphens=False)
 
 
 def print_students(out: Console, students: Sequence[Student]) -> None:

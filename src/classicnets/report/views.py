@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from classicnets.errors import UsageError
 from classicnets.files import write_whole
 from classicnets.inspection.compare import Comparison
 from classicnets.inspection.shapes import Table
@@ -104,7 +105,20 @@ class Figure:
         return self.svg
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure as an SVG file and return its path. Raises MachineError CN401."""
+        """Write the figure as an SVG file and return its path.
+
+        Raises:
+            UsageError: CN206, the name does not end with .svg.
+            MachineError: CN401, the file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".svg":
+            name = str(Path(path).with_suffix(".svg")) if Path(path).name else "net.svg"
+            raise UsageError(
+                "CN206",
+                _("the figure is an SVG file, so its name must end with .svg"),
+                where=str(path),
+                hint=f"cn.figure(...).save({name!r})",
+            )
         write_whole(Path(path), self.svg.encode("utf-8", "backslashreplace"), option="--svg")
         return Path(path)
 
