@@ -319,3 +319,9 @@ def test_wrong_calls_are_errors(
     with pytest.raises(UsageError) as caught:
         cn.exercise(name, *nets, **options)
     assert caught.value.code == code and text in str(caught.value) and caught.value.hints
+
+
+def test_an_invalid_setting_is_answered_with_the_command_of_the_exercise() -> None:
+    with pytest.raises(UsageError) as caught:
+        cn.exercise("lenet-2f", lr="abc")
+    assert caught.value.hints == ("classicnets exercise check lenet-2f --answer lr=VALUE",)

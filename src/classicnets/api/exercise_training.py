@@ -72,7 +72,12 @@ def settings(exercise: Trained, answers: Mapping[str, Any]) -> Result:
     """
     book = resolve.published(exercise.reference)
     assert book is not None
-    yours = plan(*run_spec(exercise.reference, data=exercise.data, settings=dict(answers))).recipe
+    try:
+        yours = plan(*run_spec(exercise.reference, data=exercise.data, settings=dict(answers))).recipe
+    except UsageError as error:  # its hint is an option of train
+        check = ("classicnets", "exercise", "check", exercise.id, "--answer", *(f"{key}=VALUE" for key in answers))
+        error.hints = (command(*check),)
+        raise
     seen, missing = [], []
     for key in answers:
         old, new = getattr(book, key), getattr(yours, key)
