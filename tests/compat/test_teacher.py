@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import classicnets as cn
 from classicnets.compat import d2l
-from classicnets.compat.batches import Batch, is_sorted_by_class
+from classicnets.compat.batches import Batch, first_batch, is_sorted_by_class
 from classicnets.compat.lesson import CHINESE
 from classicnets.compat.pace import Pace
 from classicnets.compat.teacher import Teacher
@@ -388,6 +388,14 @@ def test_checks_leave_the_network_and_the_random_generator_as_they_are() -> None
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert net.training and not any(p.grad is not None for p in net.parameters())
+
+
+def test_the_generator_of_a_loader_stays_as_it_is() -> None:
+    """So that the order of the images is that of a loop without checks."""
+    generator = torch.Generator().manual_seed(5)
+    shuffled = DataLoader(TensorDataset(X, Y), batch_size=32, shuffle=True, generator=generator)
+    first_batch(shuffled, "train_iter")
+    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(5).get_state())
 
 
 def test_a_regression_is_trained_without_the_checks_of_a_classifier(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 def first_batch(batches: Loader, name: str) -> Batch:
-    """Return the first batch of a data iterator, without changing torch's random generator.
+    """Return the first batch of a data iterator, without changing its random generator or torch's.
 
     Args:
         batches: The data iterator.
@@ -41,9 +41,15 @@ def first_batch(batches: Loader, name: str) -> Batch:
         DataError: CN311, these are no batches (X, y) of tensors, or there are none.
     """
     check_iterable(batches, name)
-    with torch.random.fork_rng(devices=[]):
-        for batch in batches:
-            return as_batch(batch, _("the first batch of {name}", name=name))
+    generator = getattr(batches, "generator", None)
+    state = generator.get_state() if isinstance(generator, torch.Generator) else None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for batch in batches:
+                return as_batch(batch, _("the first batch of {name}", name=name))
+    finally:
+        if isinstance(generator, torch.Generator) and state is not None:
+            generator.set_state(state)
     raise DataError(
         "CN311",
         _("{name} has no batches", name=name),
