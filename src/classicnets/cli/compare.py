@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if target is not None:
         comparison.draw(target)
     if args.json:
-        print(dump(comparison.to_dict(), indent=2))
+        print(dump(comparison.to_dict(), indent=2, ascii=False))
         return 0
     console = report.tables.console()
     for line in report.compare.lines(console, comparison.facts):
