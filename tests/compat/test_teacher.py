@@ -142,7 +142,7 @@ WRONG_NETWORKS = {
     "fixed batch": Wrong(FixedBatch, "CN201", "x.flatten(1)"),
     "layers in a list": Wrong(InAList, "CN209", "nn.ModuleList"),
     "no gradient": Wrong(WithoutGradient, "CN209", "gradient"),
-    "misspelled layer": Wrong(Unknown, "CN201|CN209", "dense"),
+    "misspelled layer": Wrong(Unknown, "CN201", "what __init__ has defined: self.fc"),
     "class instead of object": Wrong(lambda: Base, "CN209|CN205", "Base"),
 }
 

@@ -105,6 +105,9 @@ def _shape_error(failure: Failure, name: str, resize: Callable[[Shape], str]) ->
     if fit is not None:
         is_likelier = fit.shape[-1] in _USUAL_SIZES and fit.shape[-1] >= finding.size_ratio * min(shape[1:] or shape)
         hints.insert(0 if is_likelier else len(hints), _size_hint(failure, fit, resize))
+    if not hints and re.search(r"object has no attribute '\w+'", failure.reason):
+        layers = ", ".join(f"self.{name}" for name, _layer in failure.net.named_children())
+        hints = [_("forward() may use what __init__ has defined: {layers}", layers=layers)]
     if not hints:
         hints = [_("change the layers of forward() before it, so that these shapes fit")]
     where = finding.where or f"{python_path(failure.row.name)} = {_layer_summary(failure)}"
