@@ -17,23 +17,23 @@ def options(text: str) -> list[tuple[str, str]] | None:
         words = shlex.split(text, comments=True)
     except ValueError:
         return None
-    found, flag = list[tuple[str, str]](), ""
+    changes, flag = list[tuple[str, str]](), ""
     for word in words:
         if word == "--set" or word in FLAGS:
             flag = word
             if flag in FLAGS and str(FLAGS[flag].type) == "bool":
-                found.append((FLAGS[flag].name, "true"))
+                changes.append((FLAGS[flag].name, "true"))
         elif flag == "--set" and "=" in word:
             key, _equals, value = word.partition("=")
-            found.append((key, value))
+            changes.append((key, value))
         elif flag in FLAGS:
-            found.append((FLAGS[flag].name, word))
+            changes.append((FLAGS[flag].name, word))
             flag = ""
         elif re.fullmatch(r"\S+\.py:\w+", word) and len(words) == 1:
-            found.append(("net", word))
+            changes.append(("net", word))
         else:
             return None
-    return found or None
+    return changes or None
 
 
 def as_python(hint: str) -> str:

@@ -125,11 +125,11 @@ def check_images(batch: Batch, dtype: torch.dtype) -> None:
         DataError: CN311.
     """
     X = batch.images
-    found = str(X.dtype).removeprefix("torch.")
+    actual = str(X.dtype).removeprefix("torch.")
     if not X.is_floating_point() and not X.is_complex():
         low, high = int(X.min()), int(X.max())
         raise _error(
-            _("the images are {dtype} with values from {low} to {high}", dtype=found, low=low, high=high),
+            _("the images are {dtype} with values from {low} to {high}", dtype=actual, low=low, high=high),
             where=_("X of {place}", place=batch.place),
             why=_("a network computes with floating-point numbers, and is trained with pixels in 0..1"),
             hint="X = X.float() / 255" if high > 1 else "X = X.float()",
@@ -137,7 +137,7 @@ def check_images(batch: Batch, dtype: torch.dtype) -> None:
     if X.dtype != dtype:
         expected = str(dtype).removeprefix("torch.")
         raise _error(
-            _("the images are {dtype}, and the weights {expected}", dtype=found, expected=expected),
+            _("the images are {dtype}, and the weights {expected}", dtype=actual, expected=expected),
             where=_("X of {place}", place=batch.place),
             why=_("torch does not multiply numbers of different precision"),
             hint=f"X = X.to(torch.{expected})",
