@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from classicnets.errors import UsageError
-from classicnets.text import _, note
+from classicnets.text import N_, _, note
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 GROUPS = (
-    "network",
-    "preprocessing",
-    "data",
-    "recipe",
-    "run",
-    "access",
-    "limits",
-    "processes",
-    "machine",
-    "output",
+    N_("network"),
+    N_("preprocessing"),
+    N_("data"),
+    N_("recipe"),
+    N_("run"),
+    N_("access"),
+    N_("limits"),
+    N_("processes"),
+    N_("machine"),
+    N_("output"),
 )  # headings of the help, in its order
 
 

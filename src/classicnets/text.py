@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gettext
 import io
 import re
 import shlex
@@ -17,12 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from classicnets.language import catalog, language
+
 # classes of the characters that change the direction of text, in Unicode's bidirectional algorithm
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 _running: tuple[list[str], Callable[..., Sequence[str]]] | None = None  # see `running`
 
-__all__ = ["_", "again", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note"]
+__all__ = ["N_", "_", "again", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note"]
 __all__ += ["plural", "shape", "visible"]
 
 
@@ -32,13 +33,18 @@ def _(message: str, /, **fields: object) -> str:
     Every text that a user reads passes through this function or `plural`. Pass whole sentences, so that a translation
     can change the order of their parts.
     """
-    translated = gettext.gettext(message)
+    translated = catalog(language()).gettext(message)
     return translated.format(**fields) if fields else translated
+
+
+def N_(message: str) -> str:  # noqa: N802
+    """Return a message as it is, and mark it as one that `_` translates when it is shown: a constant."""
+    return message
 
 
 def plural(singular: str, plural_form: str, n: int, /, **fields: object) -> str:
     """Translate the form of a message for `n` items; `n` is a field too: `plural("{n} class", "{n:,} classes", n)`."""
-    return gettext.ngettext(singular, plural_form, n).format(n=n, **fields)
+    return catalog(language()).ngettext(singular, plural_form, n).format(n=n, **fields)
 
 
 def shape(sizes: Iterable[int | str], by: str = "x") -> str:

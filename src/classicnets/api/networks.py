@@ -148,7 +148,7 @@ def wrong_shape(shape: object) -> UsageError:
     )
 
 
-def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
+def explain(table: Table, layer: str | None = None, language: str | None = None) -> list[str]:
     """Explain how the shape, the parameters and the cost of a layer (or of the network) are calculated, in sentences.
 
     Args:
@@ -167,7 +167,7 @@ def compare(left: Table, right: Table) -> Comparison:
     return comparing.compare(left, right)
 
 
-def differences(comparison: Comparison, language: str = "en") -> list[str]:
+def differences(comparison: Comparison, language: str | None = None) -> list[str]:
     """Describe the differences of two networks in sentences. Raises UsageError CN202 for an unknown language."""
     return comparing.differences(comparison, language)
 

@@ -32,9 +32,9 @@ from classicnets.cli import (
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
 from classicnets.report.output import print
 from classicnets.strict_json import dump
-from classicnets.text import _, command, nearest, running
+from classicnets.text import N_, _, command, nearest, running
 
-_OVERVIEW = """\
+_OVERVIEW = N_("""\
 classicnets: networks from LeNet (1989) to AlexNet (2014), built exactly as in their sources.
 
   classicnets list                          list the networks, data sets and recipes
@@ -51,7 +51,7 @@ name your own network as my_net.py:net.
 
 all commands: {commands}
 help for one: classicnets COMMAND --help
-"""
+""")
 _COMMANDS = {
     "list": list_,
     "show": show,

@@ -93,8 +93,8 @@ def compare(left: Table, right: Table) -> Comparison:
     return Comparison(left=left, right=right, pairs=tuple(_align(left.rows, right.rows)))
 
 
-def differences(comparison: Comparison, language: str = "en") -> list[str]:
-    """Return sentences on what the right network has instead of the left one, in "en" or "zh".
+def differences(comparison: Comparison, language: str | None = None) -> list[str]:
+    """Return sentences on what the right network has instead of the left one.
 
     Raises:
         UsageError: CN202 for another language.

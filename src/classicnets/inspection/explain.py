@@ -35,7 +35,7 @@ _COPIES = {"sgd": 2, "momentum": 3, "adam": 4}  # tensors as large as the weight
 _BATCH = 128  # images, for the memory of the layer outputs
 
 
-def explain(table: Table, layer: str | None = None, language: str = "en") -> list[str]:
+def explain(table: Table, layer: str | None = None, language: str | None = None) -> list[str]:
     """Explain a layer, or the whole network, line by line.
 
     Args:

@@ -11,12 +11,17 @@ from rich.console import Console
 from classicnets.inspection.arithmetic import format_inputs, format_size_change
 from classicnets.inspection.windows import kernel_channels, layer_type, taps, with_numeric_padding
 from classicnets.report import cell, tables
-from classicnets.text import _, byte_count, shape
+from classicnets.text import N_, _, byte_count, shape
 
 if TYPE_CHECKING:
     from classicnets.inspection.compare import Comparison, Total
     from classicnets.inspection.shapes import Row, Table
 
+_TOTALS = {
+    "parameters": N_("parameters"),
+    "macs": N_("MACs"),
+    "units": N_("units"),
+}
 _SIGNS = {"equal": "=", "changed": "~", "added": "+", "removed": "-"}
 
 
@@ -150,7 +155,7 @@ def _total_row(key: str, total: Total) -> list[object]:
     if key in {"weight_bytes", "activation_bytes"}:
         name = _("memory") if key == "weight_bytes" else _("output memory")
         return [name, byte_count(total.left), byte_count(total.right), ratio]
-    return [_("MACs") if key == "macs" else _(key), total.left, total.right, ratio]
+    return [_(_TOTALS[key]), total.left, total.right, ratio]
 
 
 def _legend() -> str:

@@ -81,8 +81,13 @@ def _sets(used: StateDict, others: list[StateDict]) -> Iterator[str]:
     yield plural("weights used: {n:,} tensor in {path!r}", "weights used: {n:,} tensors in {path!r}", n, path=path)
     for number, each in enumerate(others[:_MAX_SETS]):
         which, n, path = _("another") if number else _("a second"), len(each.records), _path(each.path)
-        text = "{which} set of {n:,} weight in {path!r}", "{which} set of {n:,} weights in {path!r}"
-        yield plural(*text, n, which=which, path=path)
+        yield plural(
+            "{which} set of {n:,} weight in {path!r}",
+            "{which} set of {n:,} weights in {path!r}",
+            n,
+            which=which,
+            path=path,
+        )
     if len(others) > _MAX_SETS:
         yield _("and {n:,} more sets of weights", n=len(others) - _MAX_SETS)
 

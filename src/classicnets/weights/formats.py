@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classicnets.errors import DataError
-from classicnets.text import _, command
+from classicnets.text import N_, _, command
 
-_DOWNLOAD = "download the file itself, not the page that shows it"
+_DOWNLOAD = N_("download the file itself, not the page that shows it")
 _START_BYTES = 512
-_CONVERT = "load it with its own library, and save its tensors with torch.save"
-_UNPACK = "unpack it, and use the file of weights inside"
+_CONVERT = N_("load it with its own library, and save its tensors with torch.save")
+_UNPACK = N_("unpack it, and use the file of weights inside")
 _MEAN = "classicnets weights convert NAME.caffemodel --graph deploy.prototxt --mean {path} -o DIR"
 _OF_CAFFE = "classicnets weights convert NAME.caffemodel --graph {path} -o DIR"
 _OF_MXNET = "classicnets weights convert NAME.params --graph {path} -o DIR"

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from classicnets.text import _, join, plural
+from classicnets.text import N_, _, join, plural
 from classicnets.text import shape as shape_text
 from classicnets.weights import node_tensors
 from classicnets.weights.differences import Difference
 
 _LIBRARIES = {"caffe": "Caffe", "mxnet": "MXNet", "numpy": "MXNet", "torch": "PyTorch", "keras": "Keras"}
 _FORMATS = {
-    "caffe": "weights of Caffe",
-    "mxnet": "weights of MXNet",
-    "numpy": "arrays of NumPy, as MXNet 2 writes them",
-    "torch": "weights of PyTorch",
-    "keras": "a model of Keras",
-    "safetensors": "a file of safetensors",
+    "caffe": N_("weights of Caffe"),
+    "mxnet": N_("weights of MXNet"),
+    "numpy": N_("arrays of NumPy, as MXNet 2 writes them"),
+    "torch": N_("weights of PyTorch"),
+    "keras": N_("a model of Keras"),
+    "safetensors": N_("a file of safetensors"),
 }
 
 
