@@ -11,6 +11,7 @@ from pathlib import Path
 
 # As in the command (`machine.share_cores`): waiting threads that spin would slow down the other processes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ["CLASSICNETS_LANG"] = "en"  # whatever the locale is; tests of the Chinese texts set it
 
 import hypothesis
 import pytest

@@ -29,6 +29,7 @@ _MODULES = {
     "figure": "api.views",
     "load": "api.models",
     "resume": "api.training",
+    "set_language": "api.language",
     "show": "api.views",
     "study": "api.study",
     "train": "api.training",
@@ -57,6 +58,7 @@ __all__ = [
     "figure",
     "load",
     "resume",
+    "set_language",
     "show",
     "study",
     "train",
@@ -68,6 +70,7 @@ __all__ = [
 if TYPE_CHECKING:
     from classicnets.api.compare import RunComparison, compare
     from classicnets.api.exercise import exercise
+    from classicnets.api.language import set_language
     from classicnets.api.models import Run, Seeds, load
     from classicnets.api.networks import create
     from classicnets.api.study import Study, study

@@ -23,32 +23,6 @@ _CHINESE_ON_WINDOWS = 0x04  # the primary language of the identifiers of all Chi
 _of_block: ContextVar[str | None] = ContextVar("_of_block", default=None)  # see `texts_in`
 
 
-def set_language(language: str) -> None:
-    """Set the language of all further texts of this process, and of the processes that it starts.
-
-    Args:
-        language: "en" for English, "zh" for Simplified Chinese.
-
-    Raises:
-        UsageError: CN204, the language is not available.
-    """
-    os.environ[VARIABLE] = check(language)
-
-
-def check(language: str) -> str:
-    """Return the language. Raises UsageError CN204 if it is not available."""
-    if language not in LANGUAGES:
-        from classicnets.errors import UsageError
-        from classicnets.text import _
-
-        raise UsageError(
-            "CN204",
-            _("the language {language!r} is not available", language=language),
-            hint=_("use one of: {languages}", languages=", ".join(LANGUAGES)),
-        )
-    return language
-
-
 def language() -> str:
     """Return the language of the texts: that of CLASSICNETS_LANG, otherwise that of the locale; "en" by default.
 
@@ -59,13 +33,22 @@ def language() -> str:
 
 
 @contextmanager
-def texts_in(language: str | None) -> Iterator[None]:
-    """While open, the texts of this thread are in another language; None changes nothing.
+def language_of_process(language: str | None) -> Iterator[None]:
+    """While open, the texts of this process, and of those that it starts, are in a language; None changes nothing."""
+    before = os.environ.get(VARIABLE)
+    if language is not None:
+        os.environ[VARIABLE] = language
+    try:
+        yield
+    finally:
+        if language is not None:
+            os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})
 
-    Raises:
-        UsageError: CN204, the language is not available.
-    """
-    token = _of_block.set(_of_block.get() if language is None else check(language))
+
+@contextmanager
+def texts_in(language: str | None) -> Iterator[None]:
+    """While open, the texts of this thread are in another language, one of `LANGUAGES`; None changes nothing."""
+    token = _of_block.set(_of_block.get() if language is None else language)
     try:
         yield
     finally:

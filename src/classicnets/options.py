@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from classicnets.errors import UsageError
+from classicnets.language import LANGUAGES
 from classicnets.text import N_, _, note
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -93,6 +94,22 @@ def read_size(text: str) -> int:
     if not match:
         raise ValueError(_("{text} is not a size: must be a number with B, kB or MB", text=text))
     return int(float(match[1]) * {"b": 1, "kb": 1000, "mb": 1_000_000}[match[2].lower()])
+
+
+def check_language(language: str, where: str = "") -> None:
+    """Raise UsageError CN204 if the language is not available.
+
+    Args:
+        language: "en" or "zh", or a locale such as "zh_CN.UTF-8"; "" is the default.
+        where: What the language was given to.
+    """
+    if language and not language.lower().startswith(LANGUAGES):
+        raise UsageError(
+            "CN204",
+            _("the language {language!r} is not available", language=language),
+            where=where,
+            hint=_("use one of: {languages}", languages=", ".join(LANGUAGES)),
+        )
 
 
 def option_fields(kind: type) -> list[Field[Any]]:

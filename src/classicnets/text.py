@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import itertools
 import re
 import shlex
 import sys
@@ -21,10 +22,12 @@ from classicnets.language import catalog, language
 # classes of the characters that change the direction of text, in Unicode's bidirectional algorithm
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
+_NOT_FIRST, _NOT_LAST = "，。、；：？！）》」』”’…,.;:?!)%", "（《「『“‘("  # on a line
+
 _running: tuple[list[str], Callable[..., Sequence[str]]] | None = None  # see `running`
 
 __all__ = ["N_", "_", "again", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note"]
-__all__ += ["plural", "shape", "visible"]
+__all__ += ["plural", "shape", "visible", "wrap"]
 
 
 def _(message: str, /, **fields: object) -> str:
@@ -223,6 +226,51 @@ def visible(text: str, *, one_line: bool = False) -> str:
     """
     kept = "" if one_line else "\n\t"
     return "".join(c if c in kept or not _controls(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a line into lines of at most `width` columns: at blanks, and between Chinese characters.
+
+    A Chinese character is two columns wide. A word that is wider than a line is broken, too.
+    """
+    lines, line = [], ""
+    for piece in _pieces(text):
+        if columns(line + piece.rstrip()) <= width or not line.strip():
+            line += piece
+        else:
+            lines, line = [*lines, line.rstrip()], piece.lstrip()
+        while columns(line.rstrip()) > width:
+            end = next(i for i in range(len(line), 0, -1) if columns(line[:i]) <= width or i == 1)
+            lines, line = [*lines, line[:end]], line[end:]
+    return [*lines, line.rstrip()] if line.strip() or not lines else lines
+
+
+def columns(text: str) -> int:
+    """Return the width of a text in a terminal: a Chinese character takes two columns."""
+    return sum(2 if _is_wide(c) else 1 for c in text if not unicodedata.combining(c))
+
+
+def pad(text: str, width: int) -> str:
+    """Return a text with blanks up to a width in columns."""
+    return text + " " * (width - columns(text))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The parts of a text that stay on one line: words with their blanks, and Chinese characters with their marks."""
+    piece = ""
+    for before, c in itertools.pairwise(f" {text}"):
+        between_words = before == " " and c != " "
+        between_characters = (_is_wide(before) or _is_wide(c)) and " " not in (before, c)
+        if between_words or (between_characters and c not in _NOT_FIRST and before not in _NOT_LAST):
+            if piece:
+                yield piece
+            piece = ""
+        piece += c
+    yield piece
+
+
+def _is_wide(c: str) -> bool:
+    return unicodedata.east_asian_width(c) in "WF"
 
 
 def _controls(c: str) -> bool:

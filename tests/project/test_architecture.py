@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 NAMES: dict[str, Any] = {"argvalues": FILES, "ids": lambda path: path.relative_to(SOURCE).as_posix()}
 # A package or module imports those of earlier lines only. Those on one line do not import each other, except GROUND.
 GROUND = {"errors", "values", "machine", "options", "spec", "text", "files", "workers", "events", "strict_json"}
-GROUND |= {"schema", "checksum", "trust", "hints"}
+GROUND |= {"schema", "checksum", "trust", "hints", "language"}
 TOOLS = {"audit", "coach", "forecast", "studies", "handwriting", "export", "serve", "parallel", "conversion"}
 TOOLS |= {"exercises"}
 ORDER = [

@@ -154,10 +154,10 @@ def explain(table: Table, layer: str | None = None, language: str | None = None)
     Args:
         table: The layer table of the network.
         layer: Name of the layer; None for the network.
-        language: "en" or "zh".
+        language: "en" or "zh" (default: the language of all texts).
 
     Raises:
-        UsageError: CN202, the layer or the language is unknown.
+        UsageError: CN202, the layer is unknown; CN204, the language is not available.
     """
     return explain_table(table, layer, language)
 
@@ -168,7 +168,7 @@ def compare(left: Table, right: Table) -> Comparison:
 
 
 def differences(comparison: Comparison, language: str | None = None) -> list[str]:
-    """Describe the differences of two networks in sentences. Raises UsageError CN202 for an unknown language."""
+    """Describe the differences of two networks in sentences. Raises UsageError CN204 for an unknown language."""
     return comparing.differences(comparison, language)
 
 

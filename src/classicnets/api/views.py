@@ -55,7 +55,7 @@ def why(
     layer: str | int | None = None,
     *,
     shape: Sequence[int] | None = None,
-    lang: str = "en",
+    lang: str | None = None,
     variation: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> Explanation:
@@ -66,12 +66,12 @@ def why(
         layer: Name of a layer, such as "conv1" or "features.0", or its number in an nn.Sequential (default: the whole
             network).
         shape: Channels, height and width of the images.
-        lang: "en" or "zh" (simplified Chinese).
+        lang: "en" or "zh" for Simplified Chinese (default: the language of all texts).
         variation: Layers to replace first.
         trust: Whether code of a run folder may be run.
 
     Raises:
-        UsageError: CN202, the layer or the language is unknown; and what `show` raises.
+        UsageError: CN202, the layer is unknown; CN204, the language is not available; and what `show` raises.
     """
     name, table = _layers(net, shape, None, variation, trust=trust)
     return Explanation(name, tuple(networks.explain(table, None if layer is None else str(layer), lang)))
@@ -82,7 +82,7 @@ def diff(
     net_b: Network,
     *,
     shape: Sequence[int] | None = None,
-    lang: str = "en",
+    lang: str | None = None,
     trust: bool = False,
 ) -> Differences:
     """Compare two networks layer by layer, and say what the second one has instead of the first one.
@@ -91,11 +91,11 @@ def diff(
         net_a: See `show`, like `net_b`, `shape` and `trust`.
         net_b: The other network.
         shape: Channels, height and width of the images of both (default: of each its own).
-        lang: Language of the sentences, "en" or "zh".
+        lang: Language of the sentences, "en" or "zh" (default: the language of all texts).
         trust: Whether code of a run folder may be run.
 
     Raises:
-        UsageError: CN202, the language is unknown; and what `show` raises.
+        UsageError: CN204, the language is not available; and what `show` raises.
     """
     (name_a, left), (name_b, right) = (_layers(net, shape, None, None, trust=trust) for net in (net_a, net_b))
     comparison = networks.compare(left, right)

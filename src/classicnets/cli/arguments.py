@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from classicnets.cli.argparse_texts import translated
 from classicnets.errors import UsageError
+from classicnets.language import LANGUAGES
 from classicnets.options import (
     GROUPS,
     about,
@@ -25,7 +27,7 @@ from classicnets.options import (
     spelling,
 )
 from classicnets.report.output import print
-from classicnets.text import _, command, nearest, note
+from classicnets.text import _, command, nearest, note, wrap
 
 Options = TypeVar("Options")
 
@@ -36,6 +38,12 @@ class Common:
 
     json: bool = option(False, help="print one JSON document on standard output", group="output")
     debug: bool = option(False, help="show the traceback of an error", group="output")
+    lang: str | None = option(
+        None,
+        help="language of all texts (default: that of CLASSICNETS_LANG, otherwise of the locale)",
+        group="output",
+        choices=LANGUAGES,
+    )
 
 
 def nothing_instead(_option: str) -> str:
@@ -61,6 +69,11 @@ class Parser(argparse.ArgumentParser):
 
     words: Sequence[str] = ()  # those that are parsed
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs, formatter_class=_Formatter, add_help=False)
+        self._positionals.title, self._optionals.title = _("positional arguments"), _("options")
+        self.add_argument("-h", "--help", action="help", help=_("show this help and exit"))
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse words as argparse does."""
         self.words = sys.argv[1:] if args is None else [*args]
@@ -68,7 +81,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError CN206; the hint is the nearest subcommand, the option with a valid value, or a file."""
-        raise UsageError("CN206", message, where=self.prog, hint=dashed_file(self.words) or self._repair(message))
+        raise UsageError(
+            "CN206", translated(message), where=self.prog, hint=dashed_file(self.words) or self._repair(message)
+        )
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; argparse would ignore that it cannot be written."""
@@ -106,7 +121,6 @@ def add(parser: argparse.ArgumentParser, *kinds: type) -> None:
 
     The namespace contains only the options that the user gave; see `given`.
     """
-    parser.formatter_class = _formatter
     shown_fields = [f for kind in (*kinds, Common) for f in option_fields(kind) if about(f).flag != ""]
     positional = [f for f in shown_fields if not about(f).group]
     parser.usage = " ".join(["%(prog)s", *map(_usage, positional), "[OPTIONS]"])
@@ -136,6 +150,13 @@ def _old_flag(current: argparse.Action) -> type[argparse.Action]:
             current(parser, namespace, values, flag)
 
     return OldFlag
+
+
+def language(words: Sequence[str]) -> str | None:
+    """Return the language that the words of a command line choose, before they are parsed; None for no valid one."""
+    chosen = [word.removeprefix("--lang=") for word in words if word.startswith("--lang=")]
+    chosen += [value for option, value in pairwise(words) if option == "--lang"]
+    return next((value for value in chosen if value in LANGUAGES), None)
 
 
 def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
@@ -233,8 +254,20 @@ def unknown(parser: argparse.ArgumentParser, text: str, instead: Callable[[str],
     )
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.HelpFormatter(prog, max_help_position=30)
+class _Formatter(argparse.HelpFormatter):
+    """Breaks lines between Chinese characters, too, which are two columns wide."""
+
+    def __init__(self, prog: str, **settings: Any):
+        super().__init__(prog, **{"max_help_position": 30, **settings})
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, _("usage: ") if prefix is None else prefix)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap(" ".join(text.split()), width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in wrap(" ".join(text.split()), width - len(indent)))
 
 
 def _usage(f: Field[Any]) -> str:

@@ -30,6 +30,8 @@ from classicnets.cli import (
     weights,
 )
 from classicnets.errors import ClassicnetsError, MachineError, UsageError
+from classicnets.language import VARIABLE, language_of_process
+from classicnets.options import check_language
 from classicnets.report.output import print
 from classicnets.strict_json import dump
 from classicnets.text import N_, _, command, nearest, running
@@ -72,7 +74,7 @@ _COMMANDS = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, with all commands."""
-    main_parser = arguments.Parser(prog="classicnets", usage="classicnets COMMAND ...", add_help=True)
+    main_parser = arguments.Parser(prog="classicnets", usage="classicnets COMMAND ...")
     main_parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     main_parser.format_help = lambda: _(_OVERVIEW, commands=" ".join(_COMMANDS))  # type: ignore[method-assign]
     subparsers = main_parser.add_subparsers(dest="command", prog="classicnets", parser_class=arguments.Parser)
@@ -109,9 +111,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else [*argv]
     machine.tune_process()
-    if argv is None and process.is_one_of_several() and os.environ.get("LOCAL_RANK", "0") != "0":
+    with language_of_process(arguments.language(words)):
+        return _main(words, is_process=argv is None)
+
+
+def _main(words: Sequence[str], *, is_process: bool) -> int:
+    """Run a command line and return the exit code."""
+    if is_process and process.is_one_of_several() and os.environ.get("LOCAL_RANK", "0") != "0":
         report.output.mute()  # a mistake in the command line is reported once
     try:
+        check_language(os.environ.get(VARIABLE, ""), VARIABLE)
         if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
             raise _unknown_command(words[0])
         main_parser = parser()
@@ -126,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.json, args.debug = common.json, common.debug
         if getattr(args, "offline", False):
             api.catalog.go_offline()
-        with report.output.reserved(until_exit=argv is None):
+        with report.output.reserved(until_exit=is_process):
             code = _run(args)
             report.output.flush()
         return code

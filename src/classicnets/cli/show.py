@@ -51,7 +51,6 @@ class Show:
     why: bool = option(
         False, help="explain how shapes, parameters and costs are calculated, for NET or for NET LAYER", group="output"
     )
-    lang: str = option("en", help="language of --why and of comparisons", group="output", choices=("en", "zh"))
     svg: str | None = option(
         None,
         help="draw the network, or two to the same scale, as an SVG file",
@@ -83,10 +82,10 @@ _USES: dict[str, tuple[set[str], int | None]] = {
     "weights": (set(), 1),
     "exported": (set(), 1),
     "card": ({"card"}, 1),
-    "why": ({"why", "lang"} | _NETWORK, None),
+    "why": ({"why"} | _NETWORK, None),
     "svg": ({"svg"} | _NETWORK, 2),
     "code": ({"code", "output"} | _NETWORK, 1),
-    "comparison": ({"lang"} | _NETWORK, 2),
+    "comparison": (_NETWORK, 2),
     "layers": (_NETWORK, 1),
 }
 
@@ -113,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if mode == "svg":
         return _draw(networks, Path(str(options.svg)), as_json=args.json)
     if mode == "comparison":
-        return _compare(networks, options.lang, as_json=args.json)
+        return _compare(networks, as_json=args.json)
     return _table(*networks[0], as_json=args.json)
 
 
@@ -155,7 +154,7 @@ def _reject_unused(args: argparse.Namespace, options: Show, mode: str) -> None:
         "svg": _("--svg draws the network, without words"),
         "code": _("--code writes the network as source"),
         "comparison": _("two networks are compared"),
-        "layers": _("the layers of one network are shown; --lang is the language of --why and of comparisons"),
+        "layers": _("the layers of one network are shown"),
     }
     arguments.reject(args, OPTIONS, unused, reasons[mode], alone)
 
@@ -178,9 +177,9 @@ def _table(name: str, table: Table, *, as_json: bool) -> int:
     return 0
 
 
-def _compare(networks: list[tuple[str, Table]], language: str, *, as_json: bool) -> int:
+def _compare(networks: list[tuple[str, Table]], *, as_json: bool) -> int:
     comparison = api.networks.compare(networks[0][1], networks[1][1])
-    sentences, names = api.networks.differences(comparison, language), [name for name, _ in networks]
+    sentences, names = api.networks.differences(comparison), [name for name, _ in networks]
     if as_json:
         print(dump({"nets": names, **comparison.to_dict(), "differences": sentences}, indent=2))
     else:
@@ -191,7 +190,7 @@ def _compare(networks: list[tuple[str, Table]], language: str, *, as_json: bool)
 def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as_json: bool) -> int:
     name, table = network
     names: list[str | None] = [*layers] or [None]  # None: the network
-    lines = [line for layer in names for line in api.networks.explain(table, layer, options.lang)]
+    lines = [line for layer in names for line in api.networks.explain(table, layer)]
     if as_json:
         print(dump({"net": name, "why": lines}, indent=2, ascii=False))
     else:

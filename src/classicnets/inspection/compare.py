@@ -97,7 +97,7 @@ def differences(comparison: Comparison, language: str | None = None) -> list[str
     """Return sentences on what the right network has instead of the left one.
 
     Raises:
-        UsageError: CN202 for another language.
+        UsageError: CN204, the language is not available.
     """
     return render(_facts(comparison), DIFFERENCES, language)
 

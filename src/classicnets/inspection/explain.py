@@ -42,10 +42,10 @@ def explain(table: Table, layer: str | None = None, language: str | None = None)
         table: the layer table of the network.
         layer: a name of the table ("conv1", "features.0") or its Python path ("net.features[0]"); every call of it is
             explained. None explains the whole network.
-        language: "en" or "zh" (simplified Chinese).
+        language: "en" or "zh" (default: the language of all texts).
 
     Raises:
-        UsageError: CN202 for an unknown layer or language, with the nearest name.
+        UsageError: CN202 for an unknown layer, with the nearest name; CN204, the language is not available.
     """
     facts = _network_facts(table) if layer is None else _call_facts(table, layer)
     return render(facts, EXPLANATIONS, language)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from classicnets.language import texts_in
+from classicnets.options import check_language
 from classicnets.text import _
 
 Fact = tuple[str, dict[str, Any]]
@@ -31,12 +32,11 @@ def render(facts: Iterable[Fact], sentences: dict[str, str], language: str | Non
     Raises:
         UsageError: CN204, the language is not available.
     """
+    check_language(language or "")
     lines = []
     with texts_in(language):
         for key, fields in facts:
-            values = {
-                name: _(sentences[value]) if isinstance(value, Term) else value for name, value in fields.items()
-            }
+            values = {name: _(sentences[value]) if isinstance(value, Term) else value for name, value in fields.items()}
             lines.append(_(sentences[key], **values))
     return lines
 
@@ -120,11 +120,9 @@ EXPLANATIONS: dict[str, str] = {
     "dense_macs_shared": "MACs: {outputs:,} outputs with {inputs:,} multiply-accumulates each: {macs:,}",
     "macs": "MACs: {macs:,}",
     "share": "share of the network: {parameters:.2f} % of the parameters, {macs:.2f} % of the MACs",
-    "memory": "units: {units:,}; memory: {weight_bytes:,} bytes of parameters, {bytes:,} bytes of new output "
-    "per image",
+    "memory": "units: {units:,}; memory: {weight_bytes:,} bytes of parameters, {bytes:,} bytes of new output per image",
     "does_ReLU": "computes max(0, x): negative values become 0, positive values pass with gradient 1",
-    "does_Sigmoid": "computes 1 / (1 + exp(-x)): outputs lie between 0 and 1; far from 0 the gradient almost "
-    "vanishes",
+    "does_Sigmoid": "computes 1 / (1 + exp(-x)): outputs lie between 0 and 1; far from 0 the gradient almost vanishes",
     "does_Tanh": "computes tanh(x): outputs lie between -1 and 1; far from 0 the gradient almost vanishes",
     "does_Dropout": "sets random values to 0 in training and scales up the others; does nothing in evaluation",
     "does_Flatten": "flattens all axes into a single one; the values do not change",
@@ -138,8 +136,7 @@ EXPLANATIONS: dict[str, str] = {
     "does_Exponential": "computes base^(shift + scale * x) for each value",
     "does_Logarithm": "computes the logarithm of shift + scale * x for each value",
     "does_ChannelScale": "multiplies each channel by a trained factor, and adds a trained constant",
-    "network": "layers: {rows} calls, {with_parameters} with parameters (convolutions: {convs}, dense layers: "
-    "{dense})",
+    "network": "layers: {rows} calls, {with_parameters} with parameters (convolutions: {convs}, dense layers: {dense})",
     "sizes": "sizes: {path}",
     "first_feature_map": "first feature map: {name} gives {formula} = {after}",
     "total_parameters": "parameters: {weights:,} weights + {biases:,} biases = {parameters:,}",
@@ -194,8 +191,7 @@ DIFFERENCES: dict[str, str] = {
     "Norm": "normalization: {right} instead of {left}",
     "parameters": "{trend} parameters: {right:,} instead of {left:,}, a factor of {ratio}",
     "macs": "{trend} MACs: {right:,} instead of {left:,}, a factor of {ratio}",
-    "activation_bytes": "{trend} bytes of layer outputs per image: {right:,} instead of {left:,}, a factor of "
-    "{ratio}",
+    "activation_bytes": "{trend} bytes of layer outputs per image: {right:,} instead of {left:,}, a factor of {ratio}",
     "pairs": "layer by layer: {equal} equal, {changed} changed, {added} added, {removed} removed",
     "more": "more",
     "fewer": "fewer",
