@@ -1,7 +1,7 @@
-"""The catalog of the Chinese texts: `python tools/messages.py` adds the messages of the source and removes unused ones.
+"""The catalog of the Chinese texts. `python tools/messages.py` adds new messages of the source, and removes old ones.
 
-A message is a literal passed to `_`, `plural` or `N_`, or the text of a declaration that is translated when it is shown:
-the help of an option or command, an error code, an exercise. The catalog is
+A message is a literal passed to `_`, `plural` or `N_`, or the text of a declaration that is translated when it is
+shown: the help of an option or command, an error code, an exercise. The catalog is
 src/classicnets/locale/zh_CN/LC_MESSAGES/classicnets.po; setup.py compiles it.
 """
 
@@ -99,15 +99,9 @@ def update(translations: dict[str, str] | None = None) -> tuple[int, int]:
         key = message if isinstance(message, str) else message[0]
         known = old.get(key)
         text = (translations or {}).get(key) or (known.string if known else "")
-        text = text if isinstance(text, str) else text[0]  # Chinese has one form
+        text = text if isinstance(text, str) else "".join(text or ())  # Chinese has one form
         missing += not text
         new.add(message, text if isinstance(message, str) else (text,), locations=[(name, 1) for name in names])
-    for catalog in (new,):  # no dates, which would change with each update
-        catalog.mime_headers = [
-            ("Language", "zh_CN"),
-            ("Plural-Forms", "nplurals=1; plural=0;"),
-            ("Content-Type", "text/plain; charset=utf-8"),
-        ]
     CATALOG.parent.mkdir(parents=True, exist_ok=True)
     temporary = CATALOG.with_suffix(".tmp")
     with temporary.open("wb") as file:

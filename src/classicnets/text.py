@@ -233,7 +233,8 @@ def wrap(text: str, width: int) -> list[str]:
 
     A Chinese character is two columns wide. A word that is wider than a line is broken, too.
     """
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for piece in _pieces(text):
         if columns(line + piece.rstrip()) <= width or not line.strip():
             line += piece

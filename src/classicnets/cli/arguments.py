@@ -69,8 +69,8 @@ class Parser(argparse.ArgumentParser):
 
     words: Sequence[str] = ()  # those that are parsed
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs, formatter_class=_Formatter, add_help=False)
+    def __init__(self, **settings: Any):
+        super().__init__(**{"formatter_class": _Formatter, "add_help": False} | settings)
         self._positionals.title, self._optionals.title = _("positional arguments"), _("options")
         self.add_argument("-h", "--help", action="help", help=_("show this help and exit"))
 

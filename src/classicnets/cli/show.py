@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     if mode == "code":
         return _code(options, first, as_json=args.json)
     if mode == "why":
-        return _explain(options, _layers(options, first), others, as_json=args.json)
+        return _explain(_layers(options, first), others, as_json=args.json)
     networks = [_layers(options, name) for name in options.networks]
     if mode == "svg":
         return _draw(networks, Path(str(options.svg)), as_json=args.json)
@@ -187,7 +187,7 @@ def _compare(networks: list[tuple[str, Table]], *, as_json: bool) -> int:
     return 0
 
 
-def _explain(options: Show, network: tuple[str, Table], layers: list[str], *, as_json: bool) -> int:
+def _explain(network: tuple[str, Table], layers: list[str], *, as_json: bool) -> int:
     name, table = network
     names: list[str | None] = [*layers] or [None]  # None: the network
     lines = [line for layer in names for line in api.networks.explain(table, layer)]
