@@ -228,10 +228,15 @@ def visible(text: str, *, one_line: bool = False) -> str:
     return "".join(c if c in kept or not _controls(c) else c.encode("unicode_escape").decode() for c in text)
 
 
-def wrap(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int, indent: int = 0) -> list[str]:
     """Break a line into lines of at most `width` columns: at blanks, and between Chinese characters.
 
     A Chinese character is two columns wide. A word that is wider than a line is broken, too.
+
+    Args:
+        text: The line; blanks at its start stay.
+        width: Columns of a line.
+        indent: Blanks before each line but the first.
     """
     lines: list[str] = []
     line = ""
@@ -239,10 +244,12 @@ def wrap(text: str, width: int) -> list[str]:
         if columns(line + piece.rstrip()) <= width or not line.strip():
             line += piece
         else:
-            lines, line = [*lines, line.rstrip()], piece.lstrip()
+            lines.append(line.rstrip())
+            line = " " * indent + piece
         while columns(line.rstrip()) > width:
-            end = next(i for i in range(len(line), 0, -1) if columns(line[:i]) <= width or i == 1)
-            lines, line = [*lines, line[:end]], line[end:]
+            end = next(i for i in range(len(line), 0, -1) if columns(line[:i]) <= width or i == indent + 1)
+            lines.append(line[:end])
+            line = " " * indent + line[end:]
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
 
 

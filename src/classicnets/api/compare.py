@@ -59,7 +59,9 @@ class RunComparison:
         """
         path = Path(path)
         check_figure(path)
-        write_whole(path, report.compare.image(report.compare.draw(self.facts), path.suffix.lower()), option="-o")
+        with report.fonts.figure_texts():
+            content = report.compare.image(report.compare.draw(self.facts), path.suffix.lower())
+        write_whole(path, content, option="-o")
 
 
 def compare(*runs: str | Path | Run | Seeds) -> RunComparison:

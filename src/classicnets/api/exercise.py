@@ -339,8 +339,9 @@ def _activations(found: Activations, net: nn.Module | str | Path | Run | None, d
         return result
     folder = Path() if isinstance(net, nn.Module) else net.path if isinstance(net, Run) else Path(str(net))
     path = folder / f"{found.id}.png"
-    figure = report.exercise.draw_activations(maps, _(found.title))
-    write_whole(path, report.figures.png(figure))
+    with report.fonts.figure_texts():
+        content = report.figures.png(report.exercise.draw_activations(maps, _(found.title)))
+    write_whole(path, content)
     return replace(result, files=(str(path),))
 
 

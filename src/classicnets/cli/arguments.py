@@ -70,7 +70,8 @@ class Parser(argparse.ArgumentParser):
     words: Sequence[str] = ()  # those that are parsed
 
     def __init__(self, **settings: Any):
-        super().__init__(**{"formatter_class": _Formatter, "add_help": False} | settings)
+        defaults: dict[str, Any] = {"formatter_class": _Formatter, "add_help": False}
+        super().__init__(**{**defaults, **settings})
         self._positionals.title, self._optionals.title = _("positional arguments"), _("options")
         self.add_argument("-h", "--help", action="help", help=_("show this help and exit"))
 

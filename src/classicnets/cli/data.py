@@ -212,10 +212,12 @@ def _audit(folder: Path, output: str | None, *, as_json: bool) -> int:
 def _draw(document: dict[str, Any], path: Path) -> None:
     """Draw the images of the findings. Raises MachineError CN401."""
     folder = Path(document["folder"])
-    figure = report.findings.draw_sheet(
-        document, lambda file: api.data.thumbnail(folder / file, document["background"])
-    )
-    write_whole(path, report.figures.png(figure), option="-o")
+    with report.fonts.figure_texts():
+        figure = report.findings.draw_sheet(
+            document, lambda file: api.data.thumbnail(folder / file, document["background"])
+        )
+        content = report.figures.png(figure)
+    write_whole(path, content, option="-o")
     report.tables.console(stderr=True).print(_("images of these findings: {path}", path=path))
 
 
@@ -228,8 +230,10 @@ def _preview(args: argparse.Namespace) -> int:
     check_target(output, option="-o")
     samples, total, errors = api.data.preview(options.name, options.size, console.print)
     name = Path(options.name).absolute().name
-    title = _("{name}: input of a network for {size} x {size} pixels", name=name, size=options.size)
-    write_whole(output, report.figures.png(report.preview.draw_sheet(samples, options.fit, title)), option="-o")
+    with report.fonts.figure_texts():
+        title = _("{name}: input of a network for {size} x {size} pixels", name=name, size=options.size)
+        content = report.figures.png(report.preview.draw_sheet(samples, options.fit, title))
+    write_whole(output, content, option="-o")
     for error in errors:
         console.print(_("left out: {path}: {reason}", path=error.where, reason=error.why or error.what))
     if args.json:

@@ -9,7 +9,7 @@ from typing import Any
 from classicnets import api, report
 from classicnets.report.output import print
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, plural
+from classicnets.text import _, byte_count, pad, plural
 
 HELP = "check versions, device, memory, write access and the sources of the data sets"
 OPTIONS: tuple[type, ...] = ()
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return 1 if problems else 0
     console = report.tables.console()
     for name, value in [*_rows(facts), *((_("problem"), problem) for problem in problems)]:
-        console.print(f"{name + ':':<14}{value}")
+        console.print(f"{pad(name + ':', 14)}{value}")
     if problems:
         console.print(plural("{n} problem", "{n} problems", len(problems)))
     else:

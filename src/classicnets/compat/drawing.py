@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from classicnets.compat.images import CLASSES
+from classicnets.report.fonts import FigureText
 from classicnets.text import _
 
 Size = tuple[float, float]
@@ -55,8 +56,9 @@ def set_axes(
     legend: Sequence[str] | None,
 ) -> None:
     """Set labels, limits, scale, legend and a grid; limits that are None or empty are chosen by matplotlib."""
-    axes.set_xlabel(xlabel or "")
-    axes.set_ylabel(ylabel or "")
+    (xlabel, ylabel, *legend), style = _shown([xlabel or "", ylabel or "", *(legend or ())])
+    axes.set_xlabel(xlabel, **style)
+    axes.set_ylabel(ylabel, **style)
     axes.set_xscale(xscale)
     axes.set_yscale(yscale)
     if xlim and xlim[0] != xlim[1]:
@@ -64,8 +66,18 @@ def set_axes(
     if ylim and ylim[0] != ylim[1]:
         axes.set_ylim(ylim[0], ylim[1])
     if legend:
-        axes.legend(legend)
+        for text in axes.legend(legend).get_texts():
+            text.set(**style)
     axes.grid(True)
+
+
+def _shown(labels: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Labels as installed fonts can show them, and the style that does; prints the key of the others."""
+    text = FigureText(labels, "", 1)
+    for name, label in zip(text.names, labels, strict=True):
+        if name != label:
+            print(f"{name}: {label}", file=sys.stderr)
+    return text.names, text.style
 
 
 def plot(
@@ -137,12 +149,13 @@ def show_images(
     """Draw a grid of images (tensors [H, W] or [1, H, W], arrays or PIL images); return its axes as a flat array."""
     _, grid = plt.subplots(num_rows, num_cols, figsize=(num_cols * scale, num_rows * scale), squeeze=False)
     axes = grid.flatten()
+    names, style = _shown(titles or ())
     for i, (ax, image) in enumerate(zip(axes, imgs, strict=False)):
         ax.imshow(image.detach().cpu().squeeze().numpy() if isinstance(image, torch.Tensor) else image)
         ax.get_xaxis().set_visible(False)
         ax.get_yaxis().set_visible(False)
         if titles:
-            ax.set_title(titles[i])
+            ax.set_title(names[i], **style)
     return axes
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from classicnets.inspection.stages import (
     stages,
     without_control_characters,
 )
-from classicnets.text import _
+from classicnets.text import _, wrap
 from classicnets.text import shape as shape_text
 
 _MAX_WIDTH, _MARGIN, _GAP = 1720.0, 28.0, 62.0
@@ -120,7 +119,7 @@ def layout(tables: Sequence[tuple[str, Table]]) -> Layout:
         for line in _lines([_column(stage, scale) for stage in net]):
             result = _append_boxes(result, line, scale)
         note = without_control_characters(notes(table, net, last=k == len(nets) - 1))
-        lines = textwrap.wrap(note, max(60, int((result.width - 2 * _MARGIN) / 6.6)))
+        lines = wrap(note, max(60, int((result.width - 2 * _MARGIN) / 6.6)))
         result = _append_texts(result, [Text(text=text, size=11, start=True, fill=GRAY) for text in lines])
     return result
 

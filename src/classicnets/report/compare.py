@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from classicnets.report import figures, quantities, tables
-from classicnets.report.fonts import FigureText
+from classicnets.report.fonts import FigureText, figure_texts
 from classicnets.report.study_figures import draw_curves
 from classicnets.studies.compared_runs import MEASURE, ComparedRuns, Side, measures
 from classicnets.studies.finished_runs import COUNTS
@@ -81,7 +81,8 @@ def html_page(compared: ComparedRuns) -> str:
     if commands := compared.next_commands:
         parts.append(f"<p>{html.escape(_('next: train more seeds, and compare their folders:'))}</p>")
         parts.append(f"<pre>{html.escape(chr(10).join(commands))}</pre>")
-    png = base64.b64encode(figures.png(draw(compared))).decode()
+    with figure_texts():
+        png = base64.b64encode(figures.png(draw(compared))).decode()
     parts.append(f'<img alt="{html.escape(_("curves"))}" src="data:image/png;base64,{png}">')
     return "\n".join(parts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from classicnets.exercises.kinds import Exercise
 from classicnets.report import tables
 from classicnets.report.fonts import FigureText
-from classicnets.text import _
+from classicnets.text import _, wrap
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +64,7 @@ def lines(
 
 def wrapped(text: str) -> list[str]:
     """Return a text in lines that do not end within an option such as --answer."""
-    return textwrap.wrap(text, _WIDTH, break_on_hyphens=False)
+    return wrap(text, _WIDTH)
 
 
 def print_students(out: Console, students: Sequence[Student]) -> None:

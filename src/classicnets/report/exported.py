@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from classicnets.report import preprocessing
-from classicnets.text import _, byte_count, command, join, plural, visible
+from classicnets.text import _, byte_count, command, join, pad, plural, visible
 from classicnets.values import Preprocess
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _Rows = Iterator[tuple[str, str]]
 def print_file(out: Console, file: ExportedFile) -> None:
     """Print what an exported file contains, and how to use it."""
     for name, value in _rows(file):
-        out.print(f"{name + ':':<16}{visible(value, one_line=True)}")
+        out.print(f"{pad(name + ':', 16)}{visible(value, one_line=True)}")
     out.print(_("next: {command}", command=command("classicnets", "predict", file.path, "image.png")))
 
 

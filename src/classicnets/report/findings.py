@@ -5,7 +5,6 @@ Both are made from the document that `classicnets data check --json` prints.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from classicnets.report.fonts import FigureText, shortened
 from classicnets.report.lines import left_out
-from classicnets.text import _, plural
+from classicnets.text import _, plural, wrap
 
 # on the terminal
 _MAX_CLASSES = 12  # rows of the table of classes
@@ -146,7 +145,7 @@ def _place(place: Document) -> str:
 
 
 def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    return textwrap.wrap(text, max(width, 40), subsequent_indent=" " * indent, break_long_words=False)
+    return wrap(text, max(width, 40), indent)
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,9 @@ def _draw_blocks(title: str, blocks: Sequence[_Block]) -> Figure:
             left, top = _GAP, bottom
         x, y = left, top + _HEADING
         letters = round((min(block_width, width) - _GAP) / _LETTER)
-        heading = textwrap.wrap(printable(block.heading), letters, max_lines=2, placeholder=" …")
-        axes.text(x, top, "\n".join(heading), fontsize=8, va="top", color=color, **text.style)
+        heading, *more = wrap(printable(block.heading), letters)
+        heading += "".join(f"\n{line}" for line in more[:1]) + (" …" if more[1:] else "")
+        axes.text(x, top, heading, fontsize=8, va="top", color=color, **text.style)
         for tiles in block.groups:
             if x > left and x + _group_width(tiles) > width:
                 x, y = left, y + _TILE + _CAPTION + _GAP

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from classicnets.text import _
+from classicnets.language import language, texts_in
+from classicnets.text import _, columns, wrap
 
 _LETTERS_PER_INCH = 11.5  # for DejaVu Sans at 10 points
+_CHINESE = "训练精度"  # a font that has these has all
+
+
+@contextmanager
+def figure_texts() -> Iterator[None]:
+    """While open, figures show texts in the language of the user: in English if no installed font has Chinese."""
+    if language() != "zh":
+        yield
+        return
+    families, missing = _families({*_CHINESE})
+    with texts_in("en" if missing else None), matplotlib.rc_context({"font.family": families}):
+        yield
 
 
 class FigureText:
@@ -39,7 +52,7 @@ class FigureText:
         self.names = [f"#{i}" if missing & set(name) else name for i, name in enumerate(names)]
         if any(missing & set(name) for name in names):
             lines.append(_("#0, #1, ...: class indices, because no installed font has all letters of the class names"))
-        title = "\n".join(textwrap.fill(line, round(_LETTERS_PER_INCH * inches)) for line in lines)
+        title = "\n".join("\n".join(wrap(line, round(_LETTERS_PER_INCH * inches))) for line in lines)
         self.title = "".join("?" if letter in missing else letter for letter in title)
 
     def short(self, width: int) -> list[str]:
@@ -79,14 +92,9 @@ def _printable(text: str) -> str:
 
 def shortened(name: str, width: int) -> str:
     """Return the name, at most `width` Latin letters wide: a longer one loses its middle."""
-    if _width(name) <= width:
+    if columns(name) <= width:
         return name
     head, tail = name[: len(name) // 2], name[len(name) // 2 :]
-    while _width(head) + _width(tail) + 1 > width:
-        head, tail = (head[:-1], tail) if _width(head) >= _width(tail) else (head, tail[1:])
+    while columns(head) + columns(tail) + 1 > width:
+        head, tail = (head[:-1], tail) if columns(head) >= columns(tail) else (head, tail[1:])
     return f"{head}…{tail}"
-
-
-def _width(text: str) -> int:
-    """Width in Latin letters: a Chinese character is two wide."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

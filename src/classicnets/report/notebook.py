@@ -81,7 +81,8 @@ class Notebook:
     def _draw(self) -> None:
         start = time.monotonic()
         figures = report.figures  # imported here: matplotlib takes half a second
-        png = figures.png(figures.draw_curves(self.events, self.expected, self.title))
+        with report.fonts.figure_texts():
+            png = figures.png(figures.draw_curves(self.events, self.expected, self.title))
         self._update("curves", {"image/png": base64.b64encode(png).decode(), "text/plain": self.title})
         self._update("text", {"text/plain": "\n".join(self._lines())})
         self.drawn_events, end = len(self.events), time.monotonic()

@@ -18,6 +18,7 @@ from classicnets.images.decode import read_image
 from classicnets.images.inputs import Input
 from classicnets.images.transforms import center_crop, scale
 from classicnets.report import figures, output, sheet, tables
+from classicnets.report.fonts import figure_texts
 from classicnets.report.output import print
 from classicnets.report.sheet import Pair
 from classicnets.strict_json import dump
@@ -145,10 +146,12 @@ def draw(
         original, preprocessed = _original(source), _preprocessed(source, preprocess, decode)
         pairs.append(Pair(prediction.image, original, preprocessed, caption, prediction.right))
     size = preprocess.image_size
-    title = _("original images beside the preprocessed {size}x{size} images, with predictions", size=size)
-    if total > len(predictions):
-        title += "\n" + _("the first {n} of {total:,} images", n=len(predictions), total=total)
-    write_whole(path, figures.png(sheet.draw_sheet(pairs, title)), option="--show")
+    with figure_texts():
+        title = _("original images beside the preprocessed {size}x{size} images, with predictions", size=size)
+        if total > len(predictions):
+            title += "\n" + _("the first {n} of {total:,} images", n=len(predictions), total=total)
+        content = figures.png(sheet.draw_sheet(pairs, title))
+    write_whole(path, content, option="--show")
 
 
 def _original(source: Input) -> np.ndarray | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from classicnets.report.fonts import FigureText
+from classicnets.text import wrap
 
 _NEUTRAL_COLOR, _CORRECT_COLOR, _WRONG_COLOR = "#222222", "#1a7f37", "#c62828"
 _PAIRS_PER_ROW = 4
@@ -54,7 +54,7 @@ def draw_sheet(pairs: Sequence[Pair], title: str) -> Figure:
         _draw(left, pair.original)
         _draw(right, pair.preprocessed)
         if pair.preprocessed is None:
-            reason = textwrap.fill(caption, _CAPTION_LENGTH)
+            reason = "\n".join(wrap(caption, _CAPTION_LENGTH))
             right.text(0.5, 0.5, reason, ha="center", va="center", color=_WRONG_COLOR, fontsize=7, **captions.style)
         else:
             color = _NEUTRAL_COLOR if pair.correct is None else _CORRECT_COLOR if pair.correct else _WRONG_COLOR

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from classicnets.events import Epoch
 from classicnets.files import write_whole
 from classicnets.report import baselines, figures, html_page, study_figures, study_text
+from classicnets.report.fonts import figure_texts
 from classicnets.runs import history
 from classicnets.runs.folder import RunFolder
 from classicnets.studies.results import StudyResults
@@ -15,7 +16,8 @@ from classicnets.studies.results import StudyResults
 def write(results: StudyResults) -> None:
     """Write report.md, report.html and the figures. Raises MachineError CN401."""
     facts, folder = results.facts, results.folder.path
-    images = {f"{name}.png": figures.png(figure) for name, figure in draw(results).items()}
+    with figure_texts():
+        images = {f"{name}.png": figures.png(figure) for name, figure in draw(results).items()}
     text = study_text.text(facts, folder=folder)
     page = html_page.page(text, facts["definition"]["question"], images)
     for name, content in {**images, "report.md": encoded(text), "report.html": encoded(page)}.items():
