@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages import Catalog
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,6 +108,8 @@ def update(translations: dict[str, str] | None = None) -> tuple[int, int]:
     with temporary.open("wb") as file:
         write_po(file, new, width=0, include_lineno=False, sort_by_file=True)
     temporary.replace(CATALOG)
+    with CATALOG.with_suffix(".mo").open("wb") as file:  # for an editable install
+        write_mo(file, new)
     return len(new), missing
 
 
