@@ -25,14 +25,14 @@ export const zh: Words = {
 
   input: "你的图像",
   drawHere: "画板。可用鼠标、手指或笔作画。用键盘时，方向键移动，空格键落笔或抬笔。",
-  drawOnImage: "可以在这张图像上涂画。",
+  drawOnImage: "可在图像上涂画。",
   cutOff: (share, network) => `虚线框以外的部分（${share}）会被裁掉${network ? `，${network} 看不到` : ""}。`,
   undo: "撤销",
   clear: "清除",
   upload: "打开…",
   webcam: "摄像头",
   webcamStop: "停在这一帧",
-  centered: "像 MNIST 那样居中",
+  centered: "按 MNIST 居中",
   centeredHelp:
     "把手绘或照片中的字符缩放到 20 × 20 的方框内，再把质心移到图像中央，训练图像也是这样制作的。测试图像保持不变。",
   invert: "深色底",
@@ -45,7 +45,7 @@ export const zh: Words = {
   examplesHelp: "网络训练时没有见过这些图像。每张图像下方是它的真实类别。你也可以拖入或粘贴图像，图像不会离开本设备。",
 
   sees: "网络看到的图像",
-  seesHelp: (shape) => `缩放并规范化后的图像：${shape} 个数`,
+  seesHelp: (shape) => `缩放并规范化后的图像：${`${shape} 个数`.replaceAll(" ", "\u00a0")}`,
   answer: "预测",
   unknown: "未知",
   unknownBecause: (limit) => `最高的概率也低于 ${limit}，因此预测为“未知”。`,
@@ -77,7 +77,7 @@ export const zh: Words = {
   mapsLabel: (layer, kind, shape) =>
     `${layer}，${kind}：${shape} 个数值。方向键在数值间移动，Page Up 和 Page Down 切换通道。`,
   overview: "各层",
-  showValues: (layer) => `${layer} 的数值`,
+  showValues: (layer) => `显示数值：${layer}`,
   moreExamples: "更多图像",
   fewerExamples: "收起",
   inputLayer: "输入",
@@ -151,10 +151,10 @@ export const zh: Words = {
   nextAnswer: "然后经过 softmax，得到预测：",
   channelLabel: (channel) => `通道 ${channel}`,
   convSentence: (hasBias) =>
-    `窗口中的每个数与卷积核中对应位置的权重相乘，再全部相加${hasBias ? "，最后加上偏置" : "；这一层没有偏置"}。`,
+    `窗口中的每个数与卷积核中对应位置的权重相乘，全部相加${hasBias ? "，再加上偏置" : "；这一层没有偏置"}。`,
   maxSentence: "窗口中最大的数。",
   averageSentence: "窗口中各数之和，除以数的个数。",
-  denseSentence: (hasBias) => `每个输入乘以对应的权重，再全部相加${hasBias ? "，最后加上偏置" : "；这一层没有偏置"}。`,
+  denseSentence: (hasBias) => `各输入乘以对应的权重，全部相加${hasBias ? "，再加上偏置" : "；这一层没有偏置"}。`,
   activationSentence: (name) => `对每个数值分别计算 ${name}。`,
   lrnSentence: (n) => `每个数值除以一个幂，幂的底由同一位置上 ${n} 个相邻通道的平方和算出。`,
   batchNormSentence: "先减去训练时得到的均值，再除以方差（加上一个小数）的平方根，然后乘以学到的权重，加上学到的偏置。",
@@ -164,7 +164,7 @@ export const zh: Words = {
   temperatureSentence: (temperature, isOfMean) =>
     `${isOfMean ? "均值先取 1 / 温度 次幂，再除以总和，使总和仍为 1" : "先把 logit 除以温度"}。这次运行的温度是 ${temperature}，它是拟合出来的，使概率与精度相符。`,
   meanSentence: (views) =>
-    `网络看的是这张图像的 ${views} 个视图（经过平移或镜像）。预测是各视图 softmax 的均值；各层显示的是视图 1。`,
+    `网络看这张图像的 ${views} 个视图（经平移或镜像）。预测是各视图 softmax 的均值；各层显示的是视图 1。`,
   logarithmSentence: "网络输出的是概率的对数，取指数后，总和已经是 1。",
   softmaxTwice:
     "网络本身以 softmax 结尾，输出已经是概率。这里与 “classicnets predict” 一样再做一次 softmax，各类别的概率因此更接近。",
