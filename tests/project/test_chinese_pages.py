@@ -105,7 +105,8 @@ def test_uses_the_terms_of_the_glossary(page: Path) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        r".*[\u4e00-\u9fff]\n[\u4e00-\u9fff].*",  # a blank in the middle of a sentence
+        r".*[\u4e00-\u9fff]\n[\u4e00-\u9fff].*",  # a line break is shown as a blank
+        r".*[，。、；：！？）]\n *[^\W\d]|[，。、；：！？）]\n *[`\[（《“].*",
         r".*[\u4e00-\u9fff][,;:?!](?=[\u4e00-\u9fff\s]|$)",
         r".*[\u4e00-\u9fff][A-Za-z0-9`].*",
         r".*[A-Za-z0-9`][\u4e00-\u9fff].*",
