@@ -105,7 +105,7 @@ def test_uses_the_terms_of_the_glossary(page: Path) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        r".*[\u4e00-\u9fff]\n[\u4e00-\u9fff].*",  # a line break is shown as a blank
+        r".*[\u4e00-\u9fff]\n *[\u4e00-\u9fff（《“].*",  # a line break is shown as a blank
         r".*[，。、；：！？）]\n *[^\W\d]|[，。、；：！？）]\n *[`\[（《“].*",
         r".*[\u4e00-\u9fff][,;:?!](?=[\u4e00-\u9fff\s]|$)",
         r".*[\u4e00-\u9fff][A-Za-z0-9`].*",
