@@ -148,7 +148,7 @@ class Expected:
     def __str__(self) -> str:
         """The range, or the accuracy of a single run: "0.752 to 0.828 (n = 130)", "0.9897 (n = 1)"."""
         if self.n == 1:
-            return f"{self.mean:.4g} (n = 1)"
+            return _("{mean:.4g} (n = 1)", mean=self.mean)
         return _("{low:.3f} to {high:.3f} (n = {n})", low=self.low, high=self.high, n=self.n)
 
     def verdict(self, accuracy: float) -> str:

@@ -19,6 +19,7 @@ from classicnets.models.modules import copy_module
 from classicnets.options import documented, split_options
 from classicnets.spec import Output, StudyOptions
 from classicnets.studies import definition as definitions
+from classicnets.studies import preset_texts
 from classicnets.studies.arms import Arm, resolve
 from classicnets.studies.definition import Definition
 from classicnets.studies.folder import StudyFolder, is_study
@@ -238,7 +239,12 @@ def presets() -> list[dict[str, Any]]:
     """Return the studies that come with the package: name, question, number of runs."""
     studies = [definitions.read(path) for path in definitions.presets().values()]
     return [
-        {"name": each.name, "question": _(each.question), "arms": len(each.arms), "runs": len(each.arms) * len(each.seeds)}
+        {
+            "name": each.name,
+            "question": _(each.question),
+            "arms": len(each.arms),
+            "runs": len(each.arms) * len(each.seeds),
+        }
         for each in studies
     ]
 

@@ -45,9 +45,7 @@ LENET_V1 = Recipe(
     lr=0.9,
     initialize="xavier_uniform_zero_bias",
     monitor="test",
-    deviations=(
-        "The loss of the last, smaller batch is averaged over its 96 images; Gluon's trainer divides by 256.",
-    ),
+    deviations=("The loss of the last, smaller batch is averaged over its 96 images; Gluon's trainer divides by 256.",),
 )
 
 ALEXNET = Recipe(
