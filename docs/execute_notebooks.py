@@ -98,17 +98,17 @@ def execute(notebook: Any, folder: Path) -> None:
 
 def clean(notebook: Any, name: str) -> None:
     """Removes what differs from one execution to the next, and makes images smaller."""
-    notebook.metadata = nbformat.from_dict(_METADATA)  # type: ignore[no-untyped-call]
+    notebook.metadata = nbformat.from_dict(_METADATA)
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"{name}-{number:02}".replace("_", "-")
-        cell.metadata = nbformat.from_dict({"tags": tags} if (tags := notebooks.tags(cell)) else {})  # type: ignore[no-untyped-call]
+        cell.metadata = nbformat.from_dict({"tags": tags} if (tags := notebooks.tags(cell)) else {})
         if cell.cell_type == "code":
             cell.outputs = _merged(cell.outputs)
             for output in cell.outputs:
                 output.pop("transient", None)
                 if "data" in output:
-                    output.metadata = nbformat.from_dict({})  # type: ignore[no-untyped-call]
-                    output.data = nbformat.from_dict(_smaller(output.data))  # type: ignore[no-untyped-call]
+                    output.metadata = nbformat.from_dict({})
+                    output.data = nbformat.from_dict(_smaller(output.data))
 
 
 def take_picture(notebook: Any, site: Path, language: str) -> None:

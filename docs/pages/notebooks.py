@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
 import re
 import tomllib
@@ -26,6 +27,8 @@ _LINKS = {
 }
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 _EMBEDDED = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=\s]+)")
+_FORMULA = re.compile(r"^\$\$(.+?)\$\$$", re.MULTILINE | re.DOTALL)
+_SYMBOLS = re.compile(r"(?<!\$)\$([^$\n]+)\$(?!\$)")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -122,7 +125,24 @@ def _text(cell: dict[str, Any], made: Page, name: str) -> str:
     for attachment, contents in cell.get("attachments", {}).items():
         ((kind, data),) = contents.items()
         text = text.replace(f"(attachment:{attachment})", f"({_add(made, name, _IMAGES[kind], _bytes(data))})")
-    return text
+    text = _FORMULA.sub(lambda match: f"![{match[1]}]({_add(made, name, 'svg', _drawn(match[1]))})", text)
+    return _SYMBOLS.sub(_in_line, text)
+
+
+def _drawn(formula: str) -> bytes:
+    """A formula as SVG, since a website without external resources has no MathJax."""
+    from matplotlib import mathtext, rc_context
+
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "classicnets", "mathtext.fontset": "cm"}):
+        mathtext.math_to_image(f"${formula}$", buffer, format="svg", dpi=130)
+    return buffer.getvalue()
+
+
+def _in_line(match: re.Match[str]) -> str:
+    """Symbols in a sentence as HTML."""
+    text = re.sub(r"_(\w)", r"<sub>\1</sub>", re.sub(r"\^\{(.+?)\}", r"<sup>\1</sup>", match[1]))
+    return "<i>" + text.replace(r"\cdot", "·") + "</i>"
 
 
 def _output(output: dict[str, Any], made: Page, name: str) -> Iterator[str]:

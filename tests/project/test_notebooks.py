@@ -1,4 +1,4 @@
-"""The notebooks of examples/notebooks: every cell runs, both languages have the same code, and the outputs are there."""
+"""The notebooks of examples/notebooks: every cell runs, both languages have the same code, outputs are there."""
 
 from __future__ import annotations
 
@@ -100,8 +100,9 @@ def test_both_languages_have_the_same_notebooks() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_languages_have_the_same_cells_and_code(name: str) -> None:
-    english, chinese = (notebooks.read(notebooks.FOLDER / language / f"{name}.ipynb")["cells"] for language in ("en", "zh"))
-    assert [(c["cell_type"], notebooks.tags(c)) for c in english] == [(c["cell_type"], notebooks.tags(c)) for c in chinese]
+    english, chinese = (notebooks.read(notebooks.FOLDER / folder / f"{name}.ipynb")["cells"] for folder in ("en", "zh"))
+    kinds = [[(cell["cell_type"], notebooks.tags(cell)) for cell in both] for both in (english, chinese)]
+    assert kinds[0] == kinds[1]
     for left, right in zip(english, chinese, strict=True):
         # an edition has its own code, and its own values of the parameters
         if left["cell_type"] == "code" and not {"edition", "parameters"} & {*notebooks.tags(left)}:
@@ -137,7 +138,7 @@ def test_links_lead_to_the_repository(path: Path) -> None:
 def test_outputs_are_saved_and_clean(path: Path) -> None:
     notebook = notebooks.read(path)
     assert path.stat().st_size < MAX_BYTES
-    nbformat.validate(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
+    nbformat.validate(nbformat.from_dict(notebook))
     assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
     counts = [cell["execution_count"] for cell in cells(path)]
     assert counts == [*range(1, len(counts) + 1)], "executed from the first cell to the last"
