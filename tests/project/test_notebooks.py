@@ -34,12 +34,13 @@ SMALL_DATA = """
 import torch
 from classicnets.images import loading
 torch.set_num_threads(1)
-load = loading.load
-loading.load = lambda name: load({folder!r} if name == "fashion_mnist" else name)
+def load(name, *arguments, full=loading.load, **options):
+    return full({folder!r} if name == "fashion_mnist" else name, *arguments, **options)
+loading.load = load
 """
 NEXT = """
-import os
 %reset -f
+import os
 os.makedirs({name!r})
 os.chdir({name!r})
 """
@@ -178,8 +179,8 @@ def test_cleaning_merges_output_and_removes_what_differs() -> None:
     cell = nbformat.v4.new_code_cell("1")
     stream = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("a\n", "\x1b[1mb\x1b[0m\n")]
     shown = nbformat.v4.new_output("display_data", data={"text/plain": "<Figure at 0x7f00>"}, metadata={"needs": 1})
-    cell.outputs, cell.metadata = [*stream, shown], {"tags": ["x"], "execution": {"time": 1}}
-    book = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"version": "3.11"}})
+    cell.outputs, cell.metadata = [*stream, shown], {"tags": ["x"], "execution": {"iopub.status.idle": "now"}}
+    book = nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"name": "python", "version": "3.11"}})
     execute_notebooks.clean(book, "a_b")
     (cell,) = book.cells
     assert cell.id == "a-b-01" and cell.metadata == {"tags": ["x"]}
