@@ -20,6 +20,8 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -39,6 +41,7 @@ _METADATA = {
     "language_info": {"name": "python"},
 }
 _COLORS = 96  # of a figure; it has few, and a PNG with a palette has a third of the bytes
+_COLORS_OF_PAGE = 256
 _PNG = re.compile(r"(data:image/png;base64,)([A-Za-z0-9+/=\s]+)")
 _NOISE = re.compile(r" at 0x[0-9a-f]+|\x1b\[[0-9;?]*[A-Za-z]")  # addresses and colors in text
 
@@ -50,6 +53,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "MPLCONFIGDIR": str(folder),  # a list of fonts that is not older than the fonts
         "MATPLOTLIBRC": str(folder / "matplotlibrc"),
         "NO_COLOR": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
@@ -130,10 +134,11 @@ def take_picture(notebook: Any, site: Path, language: str) -> None:
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         page.locator(".layer canvas").nth(5).wait_for()
         page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(3000)  # until the small images are drawn
         png = page.screenshot()
         browser.close()
     server.shutdown()
-    cell.attachments["page.png"]["image/png"] = _palette(base64.b64encode(png).decode())
+    cell.attachments["page.png"]["image/png"] = _palette(base64.b64encode(png).decode(), _COLORS_OF_PAGE)
 
 
 def write(notebook: Any, path: Path) -> None:
@@ -169,11 +174,11 @@ def _smaller(data: Mapping[str, Any]) -> dict[str, Any]:
     return smaller
 
 
-def _palette(png: str) -> str:
+def _palette(png: str, colors: int = _COLORS) -> str:
     """A PNG in base64 with a palette, if that is smaller."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        image.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        image.convert("RGB").quantize(colors, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     smaller = base64.b64encode(buffer.getvalue()).decode()
     return min(png, smaller, key=len)
 
@@ -181,6 +186,11 @@ def _palette(png: str) -> str:
 def chosen(only: str | None) -> list[Path]:
     """The notebooks with a name, in both languages, or in one: "lenet" or "zh/lenet"."""
     return [path for path in notebooks.paths() if only in (None, path.stem, f"{path.parent.name}/{path.stem}")]
+
+
+def list_fonts() -> None:
+    """Let matplotlib list the fonts, which takes seconds and is reported in the first cell that draws otherwise."""
+    subprocess.run([sys.executable, "-c", "from matplotlib import font_manager"], check=True, stderr=subprocess.DEVNULL)
 
 
 def main() -> None:
@@ -196,6 +206,7 @@ def main() -> None:
         if not args.links:
             with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as settings:
                 with variables(environment(Path(settings))):
+                    list_fonts()
                     execute(notebook, Path(folder))
                 if (Path(folder) / "site").is_dir() and shutil.which("chromium"):
                     take_picture(notebook, Path(folder) / "site", path.parent.name)

@@ -25,6 +25,7 @@ _LINKS = {
     "en": ("Open it in {hosts}. 中文版：[{other}]({address}).", " or "),
     "zh": ("在 {hosts} 中打开。English: [{other}]({address}).", " 或 "),
 }
+_FILE = {"en": "File: ", "zh": "文件："}
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 _EMBEDDED = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=\s]+)")
 _FORMULA = re.compile(r"^\$\$(.+?)\$\$$", re.MULTILINE | re.DOTALL)
@@ -103,7 +104,7 @@ def page(path: Path) -> Page:
         if cell["cell_type"] == "markdown":
             parts.append(_text(cell, made, path.stem))
             if "links" in tags(cell):
-                parts[-1] += f" [{path.name}]({repository()}/blob/main/{_place(path)})"
+                parts[-1] += f" {_FILE[path.parent.name]}[{_place(path)}]({repository()}/blob/main/{_place(path)})."
         elif cell["cell_type"] == "code":
             parts.append(f"```python\n{source_of(cell)}\n```")
             parts += [part for output in cell["outputs"] for part in _output(output, made, path.stem)]
@@ -132,10 +133,11 @@ def _text(cell: dict[str, Any], made: Page, name: str) -> str:
 def _drawn(formula: str) -> bytes:
     """A formula as SVG, since a website without external resources has no MathJax."""
     from matplotlib import mathtext, rc_context
+    from matplotlib.font_manager import FontProperties
 
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "classicnets", "mathtext.fontset": "cm"}):
-        mathtext.math_to_image(f"${formula}$", buffer, format="svg", dpi=130)
+        mathtext.math_to_image(f"${formula}$", buffer, prop=FontProperties(size=16), format="svg")
     return buffer.getvalue()
 
 
