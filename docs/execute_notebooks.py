@@ -156,10 +156,17 @@ def _merged(outputs: list[Any]) -> list[Any]:
             merged.append(output)
     for output in merged:
         if output.output_type == "stream":
-            output.text = _NOISE.sub("", output.text)
+            output.text = _as_shown(output.text)
         elif output.output_type == "error":
             output.traceback = [_NOISE.sub("", line) for line in output.traceback]
     return merged
+
+
+def _as_shown(text: str) -> str:
+    """What remains of a text on a terminal: the last state of a line that is overwritten, nothing of an erased line."""
+    text = re.sub(r"\x1b\[\?25[lh]", "", text).replace("\r\n", "\n")
+    text = re.sub(r"[^\n]*\n\r?\x1b\[1A(?:\r?\x1b\[2K)", "", re.sub(r"[^\n\r]*\r\x1b\[2K", "", text))
+    return _NOISE.sub("", text)
 
 
 def _smaller(data: Mapping[str, Any]) -> dict[str, Any]:

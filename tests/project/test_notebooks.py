@@ -187,3 +187,12 @@ def test_cleaning_merges_output_and_removes_what_differs() -> None:
     assert [output.get("text") for output in cell.outputs] == ["a\nb\n", None]
     assert cell.outputs[1].data == {"text/plain": "<Figure>"} and cell.outputs[1].metadata == {}
     assert book.metadata.language_info == {"name": "python"}
+
+
+def test_progress_bars_leave_nothing() -> None:
+    cell = nbformat.v4.new_code_cell("1")
+    bar = "\x1b[?25l\r\x1b[2Kchecking  50%\r\x1b[2Kchecking 100%\r\n\x1b[?25h\r\x1b[1A\x1b[2Kdone\r\nbye\r\n"
+    cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=bar)]
+    book = nbformat.v4.new_notebook(cells=[cell])
+    execute_notebooks.clean(book, "name")
+    assert book.cells[0].outputs[0].text == "done\nbye\n"
