@@ -26,7 +26,7 @@ SMALL = {
     "lrn": "channels = 3\nn, k, alpha, beta = 5, 2.0, 1e-4, 0.75",
     "own_images": 'folder = "shapes"\nimages_per_class = 20\nepochs = 1\nimage_size = 16',
     "page": "epochs = 1\nlimit = 64",
-    "study": "seeds = 3\nlimit = 64\nepochs = 1",
+    "study": "seeds = 3\nlimit = 200\nepochs = 4",
     "why_6400": "image_size = 224",
 }
 # Before the first cell: Fashion-MNIST is a small data set. The networks of the notebooks are tested elsewhere.
