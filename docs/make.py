@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from classicnets.language import texts_in
 from pages import claims, nets, performance, recipes, site, studies
 
 DOCS = Path(__file__).parent
@@ -19,6 +20,7 @@ COMMAND = "python docs/make.py"
 PAGES: dict[str, Callable[[str], str]] = {
     "nets.md": nets.page,
     "claims.md": claims.page,
+    "claims.zh-CN.md": claims.page,
     "recipes.md": recipes.page,
     "performance.md": performance.page,
     "studies.md": studies.index,
@@ -31,8 +33,9 @@ def pages() -> dict[str, Callable[[str], str]]:
 
 
 def page(name: str) -> str:
-    """The text of a generated page."""
-    return pages()[name](COMMAND)
+    """The text of a generated page, in the language of its name."""
+    with texts_in("zh" if name.endswith(".zh-CN.md") else "en"):
+        return pages()[name](COMMAND)
 
 
 def write(name: str) -> None:

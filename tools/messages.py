@@ -1,8 +1,8 @@
 """The catalog of the Chinese texts. `python tools/messages.py` adds new messages of the source, and removes old ones.
 
 A message is a literal passed to `_`, `plural` or `N_`, or the text of a declaration that is translated when it is
-shown: the help of an option or command, an error code, an exercise. The catalog is
-src/classicnets/locale/zh_CN/LC_MESSAGES/classicnets.po; setup.py compiles it.
+shown: the help of an option or command, an error code, an exercise, a deviation of a recipe; or a text in the file of a
+study of the package. The catalog is src/classicnets/locale/zh_CN/LC_MESSAGES/classicnets.po; setup.py compiles it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,27 @@ from babel.messages import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from classicnets.studies.preset_texts import texts
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "classicnets"
 CATALOG = SOURCE / "locale" / "zh_CN" / "LC_MESSAGES" / "classicnets.po"
 
 # what holds text: arguments of calls and keys of dictionaries, and constants
-_FIELDS = {"help", "shown", "title", "question", "hints", "solution", "rubric"}
-_POSITIONS = {"Action": (0,), "Measure": (1,), "Format": (1, 2), "expect": (2,)}
-_CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES"}
+_FIELDS = {"help", "shown", "title", "question", "hints", "solution", "rubric", "deviations", "license"}
+_KEYWORDS = {"Entry": {"source"}, "Expected": {"source"}}  # arguments that hold text only in these calls
+_POSITIONS = {"Action": (0,), "Measure": (1,), "Format": (1, 2), "expect": (2,), "single": (1,)}
+_CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES", "NOT_FETCHED"}
 
 Message = str | tuple[str, str]  # with its plural form
 
 
 def extract(folder: Path = SOURCE) -> dict[Message, list[str]]:
-    """Return the messages of all Python files in a folder, each with its files."""
+    """Return the messages of all Python files and studies in a folder, each with its files."""
     files: dict[Message, list[str]] = {}
-    for path in sorted(folder.rglob("*.py")):
-        for message in messages(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.toml")]):
+        text = path.read_text(encoding="utf-8")
+        for message in messages(ast.parse(text)) if path.suffix == ".py" else texts(text):
             names = files.setdefault(message, [])
             if (name := path.relative_to(folder).as_posix()) not in names:
                 names.append(name)
@@ -55,7 +59,7 @@ def messages(tree: ast.AST) -> Iterator[Message]:
                 if position < len(node.args):
                     yield from _texts(node.args[position])
             for keyword in node.keywords:
-                if keyword.arg in _FIELDS:
+                if keyword.arg in _FIELDS | _KEYWORDS.get(name, set()):
                     yield from _texts(keyword.value)
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from claims.claim import Finding, Topic, join, judge, number_of
+from claims.claim import Finding, Topic, judge, number_of
 from classicnets.text import shape as shape_text
 from pages.networks import (
     build_network,
@@ -23,6 +23,7 @@ from pages.networks import (
     pooling_layers,
     window_sizes,
 )
+from pages.texts import _, join
 
 TOPIC = Topic("AlexNet's layers")
 
@@ -32,9 +33,12 @@ def five_convolutions_three_dense() -> Finding:
     """AlexNet has eight layers with weights: five convolutions, two hidden dense layers and a dense output."""
     convolutions, dense = convolution_layers("alexnet_2012"), dense_layers("alexnet_2012")
     holds = (len(convolutions), len(dense)) == (5, 3)
-    return judge(holds and channel_counts(dense) == [4096, 4096, 1000]), (
-        f"{len(convolutions)} convolutions of {join(channel_counts(convolutions))} feature maps and {len(dense)} dense "
-        f"layers of {join(channel_counts(dense))}."
+    return judge(holds and channel_counts(dense) == [4096, 4096, 1000]), _(
+        "{convolutions} convolutions of {maps} feature maps and {dense} dense layers of {units}.",
+        convolutions=len(convolutions),
+        maps=join(channel_counts(convolutions)),
+        dense=len(dense),
+        units=join(channel_counts(dense)),
     )
 
 
@@ -49,9 +53,11 @@ def windows_11_5_3() -> Finding:
         after += [convolutions] if row.kind == "MaxPool2d" else []
     pooling = {(row.kind, row.kernel, row.stride) for row in pools}
     holds = windows == [11, 5, 3, 3, 3] and after == [1, 2, 5] and pooling == {("MaxPool2d", (3, 3), (2, 2))}
-    return judge(holds), (
-        f"Windows {join(windows)}; pooling windows of {join(sorted(set(window_sizes(pools))))} after layers "
-        f"{join(after)}."
+    return judge(holds), _(
+        "Windows {windows}; pooling windows of {pooling} after layers {after}.",
+        windows=join(windows),
+        pooling=join(sorted(set(window_sizes(pools)))),
+        after=join(after),
     )
 
 
@@ -64,11 +70,11 @@ def who_reads_both_towers() -> Finding:
         row.name: (row.inputs[0] // (row.groups or 1), row.inputs[0]) for row in convolution_layers("alexnet_2012")[1:]
     }
     both = [name for name, (read, total) in inputs.items() if read == total]
-    return judge(both == ["conv3"] and layer_table("alexnet_2012").output_shape == (1000,)), (
-        "Feature maps that a kernel reads: "
-        f"{', '.join(f'{name} {read} of {total}' for name, (read, total) in inputs.items())}. The dense layers read "
-        "both "
-        "towers, too."
+    return judge(both == ["conv3"] and layer_table("alexnet_2012").output_shape == (1000,)), _(
+        "Feature maps that a kernel reads: {layers}. The dense layers read both towers, too.",
+        layers=join(
+            _("{name} {read} of {total}", name=name, read=read, total=total) for name, (read, total) in inputs.items()
+        ),
     )
 
 
@@ -81,7 +87,12 @@ def conv4_and_conv5_read_192() -> Finding:
     kernels = [tuple(network.get_parameter(f"{name}.weight").shape) for name in ("conv4", "conv5")]
     between = names[names.index("conv3") + 1 : names.index("conv5")]
     holds = kernels == [(384, 192, 3, 3), (256, 192, 3, 3)] and between == ["relu3", "conv4", "relu4"]
-    return judge(holds), f"Weights {' and '.join(map(shape_text, kernels))}; between them {join(between)}."
+    return judge(holds), _(
+        "Weights {conv4} and {conv5}; between them {between}.",
+        conv4=shape_text(kernels[0]),
+        conv5=shape_text(kernels[1]),
+        between=join(between),
+    )
 
 
 @TOPIC.computed("true")
@@ -97,10 +108,17 @@ def two_towers_are_two_groups() -> Finding:
     halves = zip(maps.chunk(2, 1), grouped_layer.weight.chunk(2), bias.chunk(2), strict=True)
     towers = torch.cat([F.conv2d(x, weight[:, : x.shape[1]], b, padding=2) for x, weight, b in halves], 1)
     same = torch.allclose(grouped_layer(maps), towers, rtol=1e-12)
-    return judge(same), (
-        f"The second convolution as groups={row.groups} and as two convolutions on halves of the feature maps: "
-        f"{'equal' if same else 'not equal'} up to the order of summation. {row.weights:,} weights; without groups "
-        f"{row.weights * (row.groups or 1):,}."
+    fields = {"groups": row.groups, "weights": row.weights, "all_weights": row.weights * (row.groups or 1)}
+    if not same:
+        return judge(same), _(
+            "The second convolution as groups={groups} and as two convolutions on halves of the feature maps: not equal"
+            " up to the order of summation. {weights:,} weights; without groups {all_weights:,}.",
+            **fields,
+        )
+    return judge(same), _(
+        "The second convolution as groups={groups} and as two convolutions on halves of the feature maps: equal up to"
+        " the order of summation. {weights:,} weights; without groups {all_weights:,}.",
+        **fields,
     )
 
 
@@ -108,8 +126,8 @@ def two_towers_are_two_groups() -> Finding:
 def every_dense_layer_has_4096() -> Finding:
     """Each of AlexNet's dense layers has 4,096 neurons."""
     sizes = channel_counts(dense_layers("alexnet_2012"))
-    return judge(set(sizes) == {4096}, set(sizes[:-1]) == {4096}), (
-        f"{join(sizes)}: true of the hidden layers, not of the output layer."
+    return judge(set(sizes) == {4096}, set(sizes[:-1]) == {4096}), _(
+        "{sizes}: true of the hidden layers, not of the output layer.", sizes=join(sizes)
     )
 
 
@@ -118,10 +136,14 @@ def listing_ends_in_1000() -> Finding:
     """The AlexNet that is listed for Fashion-MNIST ends in a dense layer of 1,000."""
     book, paper = layer_table("alexnet_d2l_v1").output_shape[0], layer_table("alexnet_2012").output_shape[0]
     kinds, paper_lrn = layer_kinds("alexnet_d2l_v1"), layer_kinds("alexnet_2012")["LRN"]
-    return judge(book == 1000, paper == 1000), (
-        f"True of the paper's network; the book's ends in {book}. It also has {number_of(kinds['LRN'], 'LRN')} and "
-        f"{number_of(len(grouped('alexnet_d2l_v1')), 'grouped convolution')}; the paper's has "
-        f"{number_of(paper_lrn, 'LRN')} and {len(grouped('alexnet_2012'))}."
+    return judge(book == 1000, paper == 1000), _(
+        "True of the paper's network; the book's ends in {book}. It also has {lrn} and {grouped}; the paper's has"
+        " {paper_lrn} and {paper_grouped}.",
+        book=book,
+        lrn=number_of(kinds["LRN"], "LRN"),
+        grouped=number_of(len(grouped("alexnet_d2l_v1")), "grouped convolution"),
+        paper_lrn=number_of(paper_lrn, "LRN"),
+        paper_grouped=len(grouped("alexnet_2012")),
     )
 
 
@@ -134,12 +156,24 @@ def book_has_the_paper_s_architecture() -> Finding:
         for n, c in (("alexnet_d2l", book), ("alexnet_2012", paper))
     ]
     same = channel_counts(book) == channel_counts(paper) and window_sizes(book) == window_sizes(paper)
-    return judge(sizes[0] == sizes[1], same), (
-        f"{'The same' if same else 'Other'} windows and numbers of feature maps, but sizes of {join(sizes[0])} "
-        "instead of "
-        f"{join(sizes[1])}; {number_of(len(grouped('alexnet_d2l')), 'grouped convolution')} and "
-        f"{number_of(layer_kinds('alexnet_d2l')['LRN'], 'LRN')} instead of {len(grouped('alexnet_2012'))} and "
-        f"{layer_kinds('alexnet_2012')['LRN']}."
+    fields = {
+        "sizes": join(sizes[0]),
+        "paper_sizes": join(sizes[1]),
+        "grouped": number_of(len(grouped("alexnet_d2l")), "grouped convolution"),
+        "lrn": number_of(layer_kinds("alexnet_d2l")["LRN"], "LRN"),
+        "paper_grouped": len(grouped("alexnet_2012")),
+        "paper_lrn": layer_kinds("alexnet_2012")["LRN"],
+    }
+    if not same:
+        return judge(sizes[0] == sizes[1], same), _(
+            "Other windows and numbers of feature maps, and sizes of {sizes} instead of {paper_sizes}; {grouped} and"
+            " {lrn} instead of {paper_grouped} and {paper_lrn}.",
+            **fields,
+        )
+    return judge(sizes[0] == sizes[1], same), _(
+        "The same windows and numbers of feature maps, but sizes of {sizes} instead of {paper_sizes}; {grouped} and"
+        " {lrn} instead of {paper_grouped} and {paper_lrn}.",
+        **fields,
     )
 
 
@@ -148,10 +182,13 @@ def three_more_convolutions() -> Finding:
     """AlexNet has three more convolutions than LeNet."""
     counts = {name: len(convolution_layers(name)) for name in ("alexnet_d2l", "lenet_d2l", "lenet5_1998")}
     more = counts["alexnet_d2l"] - counts["lenet_d2l"]
-    return judge(more == 3), (
-        f"{counts['alexnet_d2l']} and {counts['lenet_d2l']} in the book's networks. LeNet-5 has "
-        f"{counts['lenet5_1998']}, because its C5 is a convolution: {counts['alexnet_d2l'] - counts['lenet5_1998']} "
-        "more."
+    return judge(more == 3), _(
+        "{alexnet} and {lenet} in the book's networks. LeNet-5 has {lenet5}, because its C5 is a convolution: {more}"
+        " more.",
+        alexnet=counts["alexnet_d2l"],
+        lenet=counts["lenet_d2l"],
+        lenet5=counts["lenet5_1998"],
+        more=counts["alexnet_d2l"] - counts["lenet5_1998"],
     )
 
 
@@ -161,10 +198,15 @@ def larger_windows_and_strides() -> Finding:
     large, small = convolution_layers("alexnet_2012")[0], convolution_layers("lenet_d2l")[0]
     pools = window_sizes(pooling_layers("alexnet_2012"))[0], window_sizes(pooling_layers("lenet_d2l"))[0]
     sizes = [(row.kernel or (0,))[0] for row in (large, small)] + [(row.stride or (0,))[0] for row in (large, small)]
-    return judge(sizes[0] > sizes[1] and sizes[2] > sizes[3] and pools[0] > pools[1]), (
-        f"Window {sizes[0]}, stride {sizes[2]} instead of window {sizes[1]}, stride {sizes[3]}; pooling over "
-        f"{pools[0]} "
-        f"instead of {pools[1]}."
+    return judge(sizes[0] > sizes[1] and sizes[2] > sizes[3] and pools[0] > pools[1]), _(
+        "Window {large}, stride {large_stride} instead of window {small}, stride {small_stride}; pooling over"
+        " {large_pool} instead of {small_pool}.",
+        large=sizes[0],
+        large_stride=sizes[2],
+        small=sizes[1],
+        small_stride=sizes[3],
+        large_pool=pools[0],
+        small_pool=pools[1],
     )
 
 
@@ -174,9 +216,11 @@ def vgg_s_windows_are_larger() -> Finding:
     windows = {name: set(window_sizes(convolution_layers(name))) for name in ("lenet_d2l", "alexnet_2012", "vgg16")}
     largest = max(windows["lenet_d2l"])
     later = windows["alexnet_2012"] | windows["vgg16"]
-    return judge(min(later) > largest, min(windows["vgg16"]) > largest), (
-        f"LeNet {join(windows['lenet_d2l'])}; AlexNet {join(window_sizes(convolution_layers('alexnet_2012')))}; VGG "
-        f"{join(windows['vgg16'])} throughout. 3 is less than 5."
+    return judge(min(later) > largest, min(windows["vgg16"]) > largest), _(
+        "LeNet {lenet}; AlexNet {alexnet}; VGG {vgg} throughout. 3 is less than 5.",
+        lenet=join(windows["lenet_d2l"]),
+        alexnet=join(window_sizes(convolution_layers("alexnet_2012"))),
+        vgg=join(windows["vgg16"]),
     )
 
 
@@ -186,9 +230,12 @@ def dropout_only_in_alexnet() -> Finding:
     lenets = sum(layer_kinds(name)["Dropout"] for name in family("lenet"))
     names = [row.name for row in layer_table("alexnet_2012").rows if row.weights or row.kind == "Dropout"]
     after = [before for before, name in pairwise(names) if name.startswith("drop")]
-    return judge(lenets == 0 and after == ["fc6", "fc7"]), (
-        f"After {join(after)} (`alexnet_2012`); {lenets} in the {len(family('lenet'))} LeNets of this package. "
-        "torchvision's AlexNet has dropout before those layers, not after them."
+    return judge(lenets == 0 and after == ["fc6", "fc7"]), _(
+        "After {layers} (`alexnet_2012`); {count} in the {lenets} LeNets of this package. torchvision's AlexNet has"
+        " dropout before those layers, not after them.",
+        layers=join(after),
+        count=lenets,
+        lenets=len(family("lenet")),
     )
 
 
@@ -200,9 +247,14 @@ def what_alexnet_brought() -> Finding:
     kinds, pool = layer_kinds("alexnet_2012"), pooling_layers("alexnet_2012")[0]
     window, stride = (pool.kernel or (0,))[0], (pool.stride or (0,))[0]
     groups = grouped("alexnet_2012")
-    return judge(bool(kinds["ReLU"] and kinds["Dropout"] and kinds["LRN"] and window > stride and groups)), (
-        f"{kinds['ReLU']} ReLU, {kinds['Dropout']} dropout, {kinds['LRN']} LRN, pooling windows of {window} with "
-        "stride "
-        f"{stride}, {join(groups)} in two towers. Crops, mirrored images and color noise: section 4 of the paper; "
-        "dropout itself is from Hinton et al., July 2012 (source)."
+    return judge(bool(kinds["ReLU"] and kinds["Dropout"] and kinds["LRN"] and window > stride and groups)), _(
+        "{relu} ReLU, {dropout} dropout, {lrn} LRN, pooling windows of {window} with stride {stride}, {groups} in two"
+        " towers. Crops, mirrored images and color noise: section 4 of the paper; dropout itself is from Hinton et al.,"
+        " July 2012 (source).",
+        relu=kinds["ReLU"],
+        dropout=kinds["Dropout"],
+        lrn=kinds["LRN"],
+        window=window,
+        stride=stride,
+        groups=join(groups),
     )

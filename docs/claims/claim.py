@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 
-Finding = tuple[str, str]  # the verdict and the evidence
+from classicnets.text import N_
+from pages.texts import Text, _
+
+Finding = tuple[str, Text]  # the verdict and the evidence
 Check = Callable[[], Finding]
-MARKS = {"true": "true", "loose": "*loose*", "wrong": "**wrong**"}  # how the page shows each verdict
+NO_SOURCE = Text("")
+MARKS = {"true": N_("true"), "loose": N_("*loose*"), "wrong": N_("**wrong**")}  # how the page shows each verdict
+
+# "{n} sigmoids" of `number_of`: for none, for one, and for more
+_COUNTS = {
+    "sigmoid": (N_("no sigmoids"), N_("{n} sigmoid"), N_("{n} sigmoids")),
+    "max pooling": (N_("no max pooling layers"), N_("{n} max pooling layer"), N_("{n} max pooling layers")),
+    "plain average pooling": (
+        N_("no plain average pooling layers"),
+        N_("{n} plain average pooling layer"),
+        N_("{n} plain average pooling layers"),
+    ),
+    "grouped convolution": (
+        N_("no grouped convolutions"),
+        N_("{n} grouped convolution"),
+        N_("{n} grouped convolutions"),
+    ),
+    "LRN": (N_("no LRN"), N_("{n} LRN"), N_("{n} LRN")),
+}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, in our words.
+    """One claim, in our words, in English: the page translates it.
 
     `expected` is the verdict of the fact sheet. `check` computes the verdict and the evidence; a claim without one is
     settled by `source`.
@@ -25,7 +46,7 @@ class Claim:
     text: str
     expected: str
     check: Check | None = None
-    source: str = ""
+    source: Text = NO_SOURCE
 
     def finding(self) -> Finding:
         """The verdict and the evidence: computed now, or as the source has it."""
@@ -49,8 +70,9 @@ class Topic:
 
         return add
 
-    def sourced(self, expected: str, id: str, text: str, source: str) -> None:
-        """Adds a claim that cannot be computed."""
+    def sourced(self, expected: str, id: str, text: str, source: str | Text) -> None:
+        """Adds a claim that cannot be computed; a source without fields is a message."""
+        source = source if isinstance(source, Text) else Text(source)
         self.claims.append(Claim(self.title, id, text, expected, source=source))
 
 
@@ -59,14 +81,9 @@ def judge(literal: bool, reading: bool = False) -> str:
     return "true" if literal else "loose" if reading else "wrong"
 
 
-def number_of(n: int, noun: str) -> str:
-    """A count with its noun: "no sigmoid" is "no sigmoids", one is "1 sigmoid"; abbreviations have no plural."""
-    return f"{n or 'no'} {noun}{'' if n == 1 or noun.isupper() else 's'}"
-
-
-def join(values: Iterable[object]) -> str:
-    """The values, separated by commas; whole numbers with separators of thousands."""
-    return ", ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in values)
+def number_of(n: int, noun: str) -> Text:
+    """A count with its noun: "no sigmoids", "1 sigmoid", "4 sigmoids"."""
+    return _(_COUNTS[noun][min(n, 2)], n=n)
 
 
 def gradient(function: Callable[[torch.Tensor], torch.Tensor], *points: float) -> list[float]:

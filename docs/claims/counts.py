@@ -7,10 +7,11 @@ from itertools import pairwise
 
 from torch import nn
 
-from claims.claim import Finding, Topic, join, judge
+from claims.claim import Finding, Topic, judge
 from classicnets.inspection.shapes import Table, trace
 from pages.markdown import size
 from pages.networks import channel_counts, convolution_layers, dense_layers, family, layer_table, layers_by_name
+from pages.texts import _, clauses, join
 
 TOPIC = Topic("How many")
 
@@ -22,9 +23,13 @@ def lenet_has_millions() -> Finding:
     """LeNet has a few million parameters."""
     counts = {name: layer_table(name).parameters for name in family("lenet")}
     verdict = judge(min(counts.values()) >= 1e6, max(counts.values()) >= 1e6)
-    return verdict, (
-        f"{counts['lenet5_1998']:,} as published in 1998, {counts['lenet_d2l']:,} in the book; the largest "
-        f"network of that name, `{max(counts, key=counts.__getitem__)}`, has {max(counts.values()):,}."
+    return verdict, _(
+        "{original:,} as published in 1998, {book:,} in the book; the largest network of that name, `{largest}`, has"
+        " {most:,}.",
+        original=counts["lenet5_1998"],
+        book=counts["lenet_d2l"],
+        largest=max(counts, key=counts.__getitem__),
+        most=max(counts.values()),
     )
 
 
@@ -34,9 +39,14 @@ def alexnet_in_round_numbers() -> Finding:
     table = layer_table("alexnet_2012")
     depth, classes = sum(row.weights > 0 for row in table.rows), table.output_shape[0]
     error = max(abs(table.parameters / 60e6 - 1), abs(table.units / 650e3 - 1))
-    return judge((depth, classes) == (8, 1000) and error < 0.02), (
-        f"{depth} layers with weights, {table.parameters:,} parameters, {table.units:,} units, {classes:,} classes: "
-        f"the round numbers differ by at most {100 * error:.1f} %."
+    return judge((depth, classes) == (8, 1000) and error < 0.02), _(
+        "{depth} layers with weights, {parameters:,} parameters, {units:,} units, {classes:,} classes: the round"
+        " numbers differ by at most {percent:.1f} %.",
+        depth=depth,
+        parameters=table.parameters,
+        units=table.units,
+        classes=classes,
+        percent=100 * error,
     )
 
 
@@ -49,7 +59,9 @@ def weights_of_the_eight_layers() -> Finding:
     table, rows = layer_table("alexnet_2012"), layers_by_name("alexnet_2012")
     weights = [rows[name].weights for name in EIGHT]
     equal = sum(a == b for a, b in zip(claimed, weights, strict=True))
-    return judge(weights == claimed), (f"{equal} of 8 are equal. Biases are not counted: {table.biases:,} more.")
+    return judge(weights == claimed), _(
+        "{equal} of 8 are equal. Biases are not counted: {biases:,} more.", equal=equal, biases=table.biases
+    )
 
 
 @TOPIC.computed("wrong")
@@ -57,8 +69,11 @@ def sum_of_the_eight_layers() -> Finding:
     """Those eight counts add up to 60,924,656."""
     rows, parameters = layers_by_name("alexnet_2012"), layer_table("alexnet_2012").parameters
     total = sum(rows[name].weights for name in EIGHT)
-    return judge(total == 60_924_656), (
-        f"They add up to {total:,}, a difference of {abs(total - 60_924_656):,}; with biases {parameters:,}."
+    return judge(total == 60_924_656), _(
+        "They add up to {total:,}, a difference of {difference:,}; with biases {parameters:,}.",
+        total=total,
+        difference=abs(total - 60_924_656),
+        parameters=parameters,
     )
 
 
@@ -71,7 +86,9 @@ def neurons_of_the_eight_layers() -> Finding:
     rows = layers_by_name("alexnet_2012")
     units = [rows[name].units for name in EIGHT]
     equal = sum(a == b for a, b in zip(claimed, units, strict=True))
-    return judge(units == claimed and sum(units) == 659_272), (f"{equal} of 8 are equal; the sum is {sum(units):,}.")
+    return judge(units == claimed and sum(units) == 659_272), _(
+        "{equal} of 8 are equal; the sum is {total:,}.", equal=equal, total=sum(units)
+    )
 
 
 @TOPIC.computed("wrong")
@@ -81,11 +98,16 @@ def listing_is_the_net_of_the_table() -> Finding:
     differing = [name for name in EIGHT if listed[name].weights != counted[name].weights]
     wider = [listed[name].weights for name in EIGHT[:5] if name in differing]
     totals = [layer_table("alexnet_mxnet", shape=(3, side, side)).parameters for side in (224, 227)]
-    return judge(not differing), (
-        f"{join(differing)} have other numbers of weights: no layer has two groups, so the convolutions among them "
-        f"have {join(wider)}, and at 224 pixels fc6 has {listed['fc6'].weights:,}. In total {totals[0]:,} parameters "
-        "at "
-        f"224 and {totals[1]:,} at 227, instead of {layer_table('alexnet_2012').parameters:,}."
+    return judge(not differing), _(
+        "{layers} have other numbers of weights: no layer has two groups, so the convolutions among them have {wider},"
+        " and at 224 pixels fc6 has {fc6:,}. In total {at_224:,} parameters at 224 and {at_227:,} at 227, instead of"
+        " {counted:,}.",
+        layers=join(differing),
+        wider=join(wider),
+        fc6=listed["fc6"].weights,
+        at_224=totals[0],
+        at_227=totals[1],
+        counted=layer_table("alexnet_2012").parameters,
     )
 
 
@@ -97,12 +119,15 @@ def one_gigabyte() -> Finding:
         for name in ("alexnet_2012", "alexnet_d2l")
     }
     network = {name: layer_table(name).weight_bytes for name in two_layers}
-    return judge(max(two_layers.values()) > 0.9e9, max(network.values()) > 0.9e9), (
-        f"{size(two_layers['alexnet_2012'])} as published, {size(two_layers['alexnet_d2l'])} in the book's network "
-        f"(float32); the whole networks take {size(network['alexnet_2012'])} and {size(network['alexnet_d2l'])}. Only "
-        "four copies of the "
-        "whole network, which training with Adam needs (weights, gradients, two moments), come near 1 GB: "
-        f"{size(4 * network['alexnet_2012'])}."
+    return judge(max(two_layers.values()) > 0.9e9, max(network.values()) > 0.9e9), _(
+        "{two} as published, {book_two} in the book's network (float32); the whole networks take {whole} and"
+        " {book_whole}. Only four copies of the whole network, which training with Adam needs (weights, gradients, two"
+        " moments), come near 1 GB: {four}.",
+        two=size(two_layers["alexnet_2012"]),
+        book_two=size(two_layers["alexnet_d2l"]),
+        whole=size(network["alexnet_2012"]),
+        book_whole=size(network["alexnet_d2l"]),
+        four=size(4 * network["alexnet_2012"]),
     )
 
 
@@ -112,9 +137,14 @@ def channels_tens_of_times() -> Finding:
     large, small = channel_counts(convolution_layers("alexnet_2012")), channel_counts(convolution_layers("lenet_d2l"))
     ratios = [a / b for a, b in zip(large, small, strict=False)]
     summed = sum(large) / sum(small)
-    return judge(min(ratios) >= 20, summed >= 20), (
-        f"{' and '.join(f'{r:.0f}' for r in ratios)} times in the first two layers; {sum(large):,} to {sum(small)} "
-        f"over all layers, {summed:.1f} times."
+    return judge(min(ratios) >= 20, summed >= 20), _(
+        "{first:.0f} and {second:.0f} times in the first two layers; {large:,} to {small} over all layers,"
+        " {summed:.1f} times.",
+        first=ratios[0],
+        second=ratios[1],
+        large=sum(large),
+        small=sum(small),
+        summed=summed,
     )
 
 
@@ -123,9 +153,14 @@ def channels_ten_times() -> Finding:
     """AlexNet's convolutions have ten times LeNet's channels."""
     large, small = channel_counts(convolution_layers("alexnet_d2l")), channel_counts(convolution_layers("lenet_d2l"))
     ratios = [a / b for a, b in zip(large, small, strict=False)]
-    return judge(set(ratios) == {10}, min(ratios) >= 10), (
-        f"{large[0]} to {small[0]} and {large[1]} to {small[1]}: {ratios[0]:.0f} times, so more than ten. Other notes "
-        "say tens of times."
+    return judge(set(ratios) == {10}, min(ratios) >= 10), _(
+        "{large} to {small} and {second_large} to {second_small}: {ratio:.0f} times, so more than ten. Other notes say"
+        " tens of times.",
+        large=large[0],
+        small=small[0],
+        second_large=large[1],
+        second_small=small[1],
+        ratio=ratios[0],
     )
 
 
@@ -137,10 +172,21 @@ def fewer_parameters_more_work_than_an_mlp() -> Finding:
     lenet = layer_table("lenet_d2l")
     mlps = {sizes: _mlp(sizes) for sizes in ((784, 256, 10), (784, 120, 84, 10))}
     holds = all(lenet.parameters < mlp.parameters and lenet.macs > mlp.macs for mlp in mlps.values())
-    others = "; ".join(f"{'-'.join(map(str, s))}: {m.parameters:,} and {m.macs:,}" for s, m in mlps.items())
-    return judge(holds), (
-        f"`lenet_d2l`: {lenet.parameters:,} parameters and {lenet.macs:,} MACs, {lenet.macs / lenet.weights:.1f} uses "
-        f"of each weight. MLP {others}, one use of each weight."
+    return judge(holds), _(
+        "`lenet_d2l`: {parameters:,} parameters and {macs:,} MACs, {uses:.1f} uses of each weight. MLP {mlps}, one use"
+        " of each weight.",
+        parameters=lenet.parameters,
+        macs=lenet.macs,
+        uses=lenet.macs / lenet.weights,
+        mlps=clauses(
+            _(
+                "{sizes}: {parameters:,} and {macs:,}",
+                sizes="-".join(map(str, sizes)),
+                parameters=mlp.parameters,
+                macs=mlp.macs,
+            )
+            for sizes, mlp in mlps.items()
+        ),
     )
 
 
@@ -153,10 +199,14 @@ def _mlp(sizes: Sequence[int]) -> Table:
 def alexnet_is_much_costlier() -> Finding:
     """AlexNet costs far more to compute than LeNet."""
     large, small = layer_table("alexnet_d2l"), layer_table("lenet_d2l")
-    return judge(large.macs > 100 * small.macs), (
-        f"{large.macs:,} MACs to {small.macs:,}, {large.macs / small.macs:,.0f} times (the book's two networks); "
-        f"{large.parameters / small.parameters:,.0f} times the parameters, "
-        f"{large.activation_bytes / small.activation_bytes:,.0f} times the memory for activations."
+    return judge(large.macs > 100 * small.macs), _(
+        "{large:,} MACs to {small:,}, {ratio:,.0f} times (the book's two networks); {parameters:,.0f} times the"
+        " parameters, {memory:,.0f} times the memory for activations.",
+        large=large.macs,
+        small=small.macs,
+        ratio=large.macs / small.macs,
+        parameters=large.parameters / small.parameters,
+        memory=large.activation_bytes / small.activation_bytes,
     )
 
 
@@ -164,9 +214,12 @@ def alexnet_is_much_costlier() -> Finding:
 def vgg16_has_16_convolutions() -> Finding:
     """VGG-16 has 16 convolutions and 3 dense layers."""
     convolutions, dense = len(convolution_layers("vgg16")), len(dense_layers("vgg16"))
-    return judge((convolutions, dense) == (16, 3)), (
-        f"{convolutions} convolutions and {dense} dense layers; the {convolutions + dense} in the name counts "
-        "all layers with weights."
+    return judge((convolutions, dense) == (16, 3)), _(
+        "{convolutions} convolutions and {dense} dense layers; the {layers} in the name counts all layers with"
+        " weights.",
+        convolutions=convolutions,
+        dense=dense,
+        layers=convolutions + dense,
     )
 
 
@@ -174,11 +227,11 @@ def vgg16_has_16_convolutions() -> Finding:
 def vgg16_has_138_million() -> Finding:
     """VGG-16 has about 138 million parameters."""
     parameters = layer_table("vgg16").parameters
-    return judge(round(parameters / 1e6) == 138), (f"{parameters:,}.")
+    return judge(round(parameters / 1e6) == 138), _("{parameters:,}.", parameters=parameters)
 
 
 @TOPIC.computed("wrong")
 def vgg_has_dozens_of_kernels() -> Finding:
     """VGG's layers have up to a few dozen kernels."""
     kernels = channel_counts(convolution_layers("vgg16"))
-    return judge(max(kernels) <= 48, min(kernels) <= 48), f"{min(kernels)} to {max(kernels)}."
+    return judge(max(kernels) <= 48, min(kernels) <= 48), _("{least} to {most}.", least=min(kernels), most=max(kernels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from claims.claim import Topic
+from pages.texts import _
 
 TOPIC = Topic("Years, names, published results")
 
@@ -60,8 +61,14 @@ TOPIC.sourced(
     "loose",
     "better_by_41_percent",
     "AlexNet was 41 % better than the runner-up.",
-    f"Top-5 error 15.3 % to 26.2 % (Krizhevsky et al. 2012): {100 * (1 - 15.3 / 26.2):.1f} % fewer errors, "
-    f"{26.2 - 15.3:.1f} points.",
+    _(
+        "Top-5 error {winner} % to {second} % (Krizhevsky et al. 2012): {fewer:.1f} % fewer errors, {points:.1f}"
+        " points.",
+        winner=15.3,
+        second=26.2,
+        fewer=100 * (1 - 15.3 / 26.2),
+        points=26.2 - 15.3,
+    ),
 )
 TOPIC.sourced(
     "loose",
@@ -85,9 +92,14 @@ TOPIC.sourced(
     "true",
     "gain_by_lrn_and_overlap",
     "Response normalization lowers the top-5 error by 1.2 points and overlapping pooling by 0.3.",
-    f"Top-1 and top-5: 1.4 and 1.2; 0.4 and 0.3 (Krizhevsky et al. 2012). His run notes: {42.034 - 40.664:.2f} and "
-    f"{19.362 - 18.210:.2f}; {41.058 - 40.664:.2f} and {18.510 - 18.210:.2f} "
-    "(computerhistory/AlexNet-Source-Code).",
+    _(
+        "Top-1 and top-5: 1.4 and 1.2; 0.4 and 0.3 (Krizhevsky et al. 2012). His run notes: {lrn_1:.2f} and"
+        " {lrn_5:.2f}; {overlap_1:.2f} and {overlap_5:.2f} (computerhistory/AlexNet-Source-Code).",
+        lrn_1=42.034 - 40.664,
+        lrn_5=19.362 - 18.210,
+        overlap_1=41.058 - 40.664,
+        overlap_5=18.510 - 18.210,
+    ),
 )
 TOPIC.sourced(
     "loose",

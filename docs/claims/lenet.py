@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from claims.claim import Finding, Topic, join, judge, number_of
+from claims.claim import Finding, Topic, judge, number_of
 from pages.networks import (
     build_network,
     channel_counts,
@@ -17,6 +17,7 @@ from pages.networks import (
     pooling_layers,
     window_sizes,
 )
+from pages.texts import _, clauses, join
 
 TOPIC = Topic("LeNet's layers")
 
@@ -29,10 +30,12 @@ def lenet_of_the_first_edition() -> Finding:
     kinds, original = layer_kinds("lenet_d2l_v1"), layer_kinds("lenet5_1998")
     holds = _has_the_usual_layers("lenet_d2l_v1") and window_sizes(pooling_layers("lenet_d2l_v1")) == [2, 2]
     holds &= kinds["MaxPool2d"] == 2 and kinds["Sigmoid"] == 4
-    return judge(holds), (
-        "This is the LeNet of the book's first edition (`lenet_d2l_v1`, "
-        f"{layer_table('lenet_d2l_v1').parameters:,} parameters). LeNet-5 itself has "
-        f"{number_of(original['Sigmoid'], 'sigmoid')} and {number_of(original['MaxPool2d'], 'max pooling layer')}."
+    return judge(holds), _(
+        "This is the LeNet of the book's first edition (`lenet_d2l_v1`, {parameters:,} parameters). LeNet-5 itself has"
+        " {sigmoids} and {pools}.",
+        parameters=layer_table("lenet_d2l_v1").parameters,
+        sigmoids=number_of(original["Sigmoid"], "sigmoid"),
+        pools=number_of(original["MaxPool2d"], "max pooling"),
     )
 
 
@@ -53,9 +56,14 @@ def lenet_of_the_second_edition() -> Finding:
     """
     convolutions, dense = convolution_layers("lenet_d2l"), dense_layers("lenet_d2l")
     factors = [math.prod(row.inputs) / math.prod(row.outputs) for row in pooling_layers("lenet_d2l")]
-    return judge(_has_the_usual_layers("lenet_d2l") and factors == [4, 4]), (
-        f"{len(convolutions)} convolutions of {join(channel_counts(convolutions))} feature maps, {len(dense)} dense "
-        f"layers of {join(channel_counts(dense))}; each pooling layer leaves 1 value in {factors[0]:g} (`lenet_d2l`)."
+    return judge(_has_the_usual_layers("lenet_d2l") and factors == [4, 4]), _(
+        "{convolutions} convolutions of {maps} feature maps, {dense} dense layers of {units}; each pooling layer leaves"
+        " 1 value in {factor:g} (`lenet_d2l`).",
+        convolutions=len(convolutions),
+        maps=join(channel_counts(convolutions)),
+        dense=len(dense),
+        units=join(channel_counts(dense)),
+        factor=factors[0],
     )
 
 
@@ -64,10 +72,15 @@ def original_unit_is_sigmoid_and_average() -> Finding:
     """LeNet's original convolutional unit ends in a sigmoid and average pooling."""
     kinds, tanh = layer_kinds("lenet5_1998"), build_network("lenet5_1998").get_submodule("squash1")
     trained = [f"{row.name} {row.parameters}" for row in pooling_layers("lenet5_1998") if row.parameters]
-    return judge(kinds["Sigmoid"] > 0 and kinds["AvgPool2d"] > 0), (
-        f"LeNet-5 has {number_of(kinds['Sigmoid'], 'sigmoid')} and "
-        f"{number_of(kinds['AvgPool2d'], 'plain average pooling layer')}. It has {kinds['ScaledTanh']} x "
-        f"{tanh.amplitude:g} tanh({tanh.slope:.3f} a), and subsampling with trained parameters: {join(trained)}."
+    return judge(kinds["Sigmoid"] > 0 and kinds["AvgPool2d"] > 0), _(
+        "LeNet-5 has {sigmoids} and {pools}. It has {tanh} x {amplitude:g} tanh({slope:.3f} a), and subsampling with"
+        " trained parameters: {trained}.",
+        sigmoids=number_of(kinds["Sigmoid"], "sigmoid"),
+        pools=number_of(kinds["AvgPool2d"], "plain average pooling"),
+        tanh=kinds["ScaledTanh"],
+        amplitude=tanh.amplitude,
+        slope=tanh.slope,
+        trained=join(trained),
     )
 
 
@@ -83,17 +96,25 @@ def only_the_gaussian_was_removed() -> Finding:
     differences = [
         text
         for text, differs in {
-            f"output: {head[1]} trained parameters instead of {head[0]}": head[0] != head[1],
-            "sigmoid instead of scaled tanh": tanh[0] != tanh[1],
-            f"subsampling: {trained[1]} parameters instead of {trained[0]}": trained[0] != trained[1],
-            f"second convolution: {second[1]:,} parameters instead of {second[0]:,}": second[0] != second[1],
-            f"{sizes[1]} pixels, padded, instead of {sizes[0]}": sizes[0] != sizes[1],
+            _("output: {book} trained parameters instead of {original}", book=head[1], original=head[0]): (
+                head[0] != head[1]
+            ),
+            _("sigmoid instead of scaled tanh"): tanh[0] != tanh[1],
+            _("subsampling: {book} parameters instead of {original}", book=trained[1], original=trained[0]): (
+                trained[0] != trained[1]
+            ),
+            _("second convolution: {book:,} parameters instead of {original:,}", book=second[1], original=second[0]): (
+                second[0] != second[1]
+            ),
+            _("{book} pixels, padded, instead of {original}", book=sizes[1], original=sizes[0]): sizes[0] != sizes[1],
         }.items()
         if differs
     ]
-    return judge(len(differences) <= 1), (
-        f"{len(differences)} differences in the architecture: {'; '.join(differences)}. Four more in training "
-        "(source): cross-entropy, Fashion-MNIST, Xavier initialization, plain gradient descent."
+    return judge(len(differences) <= 1), _(
+        "{n} differences in the architecture: {differences}. Four more in training (source): cross-entropy,"
+        " Fashion-MNIST, Xavier initialization, plain gradient descent.",
+        n=len(differences),
+        differences=clauses(differences),
     )
 
 
@@ -105,7 +126,10 @@ def lenet5_gives_probabilities() -> Finding:
         outputs = build_network("lenet5_1998", "cpu")(torch.linspace(-0.1, 1.175, math.prod(shape)).reshape(1, *shape))
     probabilities = bool((outputs >= 0).all()) and bool((outputs.sum(1) - 1).abs().max() < 1e-3)
     negative = int((outputs < 0).sum())
-    return judge(probabilities), (
-        f"They are squared distances to fixed codes of {codes} numbers, negated here: {negative} of {outputs.numel()} "
-        "are below zero on a test image. In the book's network, the softmax in the loss makes probabilities."
+    return judge(probabilities), _(
+        "They are squared distances to fixed codes of {codes} numbers, negated here: {negative} of {outputs} are below"
+        " zero on a test image. In the book's network, the softmax in the loss makes probabilities.",
+        codes=codes,
+        negative=negative,
+        outputs=outputs.numel(),
     )

@@ -8,14 +8,19 @@ from typing import Any, Literal
 
 from classicnets.report import study_text
 from classicnets.report.markdown import escaped
+from classicnets.text import N_
+from pages.studies import verdict
 
 Change = Literal["more", "less"]
-MARKS = {"yes": "yes", "no": "**no**", "in part": "*in part*", "not shown": "not shown"}  # how the page shows each
+# how the page shows each
+MARKS = {"yes": N_("yes"), "no": N_("**no**"), "in part": N_("*in part*"), "not shown": N_("not shown")}
 
 
 @dataclass(frozen=True)
 class Measured:
     """One claim, in our words: the second arm of each pair has more, or less, of the measure than the first.
+
+    `text` is English: the page translates it.
 
     `study` names the study, whose facts are in studies/results.
     """
@@ -27,7 +32,7 @@ class Measured:
     pairs: Sequence[tuple[str, str]]
 
     def finding(self, facts: Mapping[str, Any]) -> tuple[str, str]:
-        """The verdict and the evidence, from the facts of the study.
+        """The verdict and the evidence, from the facts of the study; the evidence is in the language of the page.
 
         "yes" if all pairs show the claim, "no" if all show the opposite, "not shown" if none shows anything, otherwise
         "in part". Pairs without values do not count, nor do those with an arm that has learned nothing.
@@ -42,7 +47,7 @@ class Measured:
         )
         nothing = study_text.guessing(facts).keys()
         changes = {_change(pair, neutral) for pair in found if pair["n"] and not nothing & {*pair["arms"]}}
-        evidence = "<br>".join(escaped(pair["verdict"]) for pair in found)
+        evidence = "<br>".join(escaped(verdict(facts, pair)) for pair in found)
         if changes <= {None}:
             return "not shown", evidence
         if len(changes) > 1:

@@ -8,8 +8,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from claims.claim import Finding, Topic, gradient, join, judge, number_of
+from claims.claim import Finding, Topic, gradient, judge, number_of
 from pages.networks import build_network, layer_kinds, output_shape
+from pages.texts import _, join
 
 TOPIC = Topic("Activation, pooling, normalization")
 
@@ -20,9 +21,11 @@ def relu_replaced_the_sigmoid() -> Finding:
     kinds = {name: layer_kinds(name) for name in ("lenet5_1998", "lenet_d2l", "alexnet_2012")}
     relu = kinds["alexnet_2012"]["ReLU"] > 0
     original, book = kinds["lenet5_1998"]["Sigmoid"], kinds["lenet_d2l"]["Sigmoid"]
-    return judge(relu and original > 0, relu and book > 0), (
-        f"The book's LeNet has {number_of(book, 'sigmoid')}; LeNet-5 has {number_of(original, 'sigmoid')} and "
-        f"{kinds['lenet5_1998']['ScaledTanh']} scaled tanh. The paper argues against both."
+    return judge(relu and original > 0, relu and book > 0), _(
+        "The book's LeNet has {book}; LeNet-5 has {original} and {tanh} scaled tanh. The paper argues against both.",
+        book=number_of(book, "sigmoid"),
+        original=number_of(original, "sigmoid"),
+        tanh=kinds["lenet5_1998"]["ScaledTanh"],
     )
 
 
@@ -30,9 +33,13 @@ def relu_replaced_the_sigmoid() -> Finding:
 def relu_closes_the_right_side() -> Finding:
     """ReLU shuts off the right (positive) side."""
     values, slopes = torch.relu(torch.tensor([-2.0, 2.0])).tolist(), gradient(torch.relu, -2, 2)
-    return judge(slopes[1] == 0 and values[1] == 0), (
-        f"It zeroes the left: at -2 value {values[0]:g} and gradient {slopes[0]:g}, at +2 value {values[1]:g} and "
-        f"gradient {slopes[1]:g}."
+    return judge(slopes[1] == 0 and values[1] == 0), _(
+        "It zeroes the left: at -2 value {left:g} and gradient {left_slope:g}, at +2 value {right:g} and gradient"
+        " {right_slope:g}.",
+        left=values[0],
+        left_slope=slopes[0],
+        right=values[1],
+        right_slope=slopes[1],
     )
 
 
@@ -43,9 +50,10 @@ def relu_has_no_exponential_and_slope_1() -> Finding:
     plain = torch.equal(torch.relu(x), torch.where(x > 0, x, 0.0))
     exponential = torch.allclose(torch.sigmoid(x), 1 / (1 + torch.exp(-x)), rtol=1e-12)
     slopes = set(gradient(torch.relu, 0.001, 1, 1000))
-    return judge(plain and exponential and slopes == {1.0}), (
-        "Equal to a comparison with zero on 65 values; the sigmoid equals 1 / (1 + exp(-a)). Gradient at 0.001, 1 and "
-        f"1000: {join(f'{s:g}' for s in slopes)}."
+    return judge(plain and exponential and slopes == {1.0}), _(
+        "Equal to a comparison with zero on 65 values; the sigmoid equals 1 / (1 + exp(-a)). Gradient at 0.001, 1 and"
+        " 1000: {slopes}.",
+        slopes=join(f"{slope:g}" for slope in slopes),
     )
 
 
@@ -54,8 +62,10 @@ def saturated_sigmoid_has_no_gradient() -> Finding:
     """Where the output of a sigmoid is close to 0 or 1, its gradient is close to 0."""
     at = [0.0, 5.0, -5.0, 10.0]
     slopes, values = gradient(torch.sigmoid, *at), torch.sigmoid(torch.tensor(at)).tolist()
-    pairs = [f"{value:.4f}: {slope:.5f}" for value, slope in zip(values, slopes, strict=True)]
-    return judge(max(slopes[1:]) < 0.01 < slopes[0]), f"Output and gradient: {', '.join(pairs)}."
+    pairs = [
+        _("{value:.4f}: {slope:.5f}", value=value, slope=slope) for value, slope in zip(values, slopes, strict=True)
+    ]
+    return judge(max(slopes[1:]) < 0.01 < slopes[0]), _("Output and gradient: {pairs}.", pairs=join(pairs))
 
 
 @TOPIC.computed("true")
@@ -63,11 +73,13 @@ def saturated_sigmoids_do_not_learn() -> Finding:
     """Saturated sigmoids keep a deep network from learning."""
     biases = (0.0, 2.0, 5.0)
     sigmoid, relu = ([_first_by_last_gradient(kind, bias) for bias in biases] for kind in (nn.Sigmoid, nn.ReLU))
-    return judge(sigmoid[0] > 100 * sigmoid[-1] and relu[-1] > 0.01, sigmoid[0] > sigmoid[-1]), (
-        "Gradient of the first layer's weights by that of the last layer's in `lenet_d2l`, before training, with "
-        f"hidden biases of {join(f'{bias:g}' for bias in biases)}: with sigmoids {join(f'{g:.2g}' for g in sigmoid)}, "
-        f"with ReLU in their place {join(f'{g:.2g}' for g in relu)}. Networks with sigmoids in training: the studies "
-        "[relu](studies/relu.md) and [relu_lenet](studies/relu_lenet.md)."
+    return judge(sigmoid[0] > 100 * sigmoid[-1] and relu[-1] > 0.01, sigmoid[0] > sigmoid[-1]), _(
+        "Gradient of the first layer's weights by that of the last layer's in `lenet_d2l`, before training, with hidden"
+        " biases of {biases}: with sigmoids {sigmoid}, with ReLU in their place {relu}. Networks with sigmoids in"
+        " training: the studies [relu](studies/relu.md) and [relu_lenet](studies/relu_lenet.md).",
+        biases=join(f"{bias:g}" for bias in biases),
+        sigmoid=join(f"{ratio:.2g}" for ratio in sigmoid),
+        relu=join(f"{ratio:.2g}" for ratio in relu),
     )
 
 
@@ -98,16 +110,19 @@ def relu_prevents_divergence() -> Finding:
 
     def eight(function: Callable[[torch.Tensor], torch.Tensor]) -> float:
         def deep(x: torch.Tensor) -> torch.Tensor:
-            for _ in range(8):
+            for _layer in range(8):
                 x = function(x)
             return x
 
         return gradient(deep, 0.5)[0]
 
     steepest = max(gradient(torch.sigmoid, *[i / 10 for i in range(-50, 51)]))
-    return judge(eight(torch.sigmoid) > 1, steepest > 1), (
-        f"The correct word is vanishing: a sigmoid's gradient is at most {steepest:g}; behind eight of them "
-        f"{eight(torch.sigmoid):.6f} is left, behind eight ReLUs {eight(torch.relu):g} (activations only)."
+    return judge(eight(torch.sigmoid) > 1, steepest > 1), _(
+        "The correct word is vanishing: a sigmoid's gradient is at most {steepest:g}; behind eight of them"
+        " {sigmoids:.6f} is left, behind eight ReLUs {relus:g} (activations only).",
+        steepest=steepest,
+        sigmoids=eight(torch.sigmoid),
+        relus=eight(torch.relu),
     )
 
 
@@ -122,12 +137,13 @@ def relu_acts_like_l1() -> Finding:
             x = module(x)
             zeros += [float((x == 0).float().mean())] if isinstance(module, nn.ReLU) else []
     zero_weights = sum(int((p == 0).sum()) for p in network.parameters() if p.ndim > 1)  # biases are zero initially
-    return judge(zero_weights > 0, min(zeros) > 0.3), (
-        f"An analogy. Outputs are sparse: before training, {100 * round(sum(zeros) / len(zeros), 1):.0f} % of the "
-        "outputs "
-        f"of the {len(zeros)} ReLU layers of `alexnet_28` are zero. But an L1 penalty makes weights zero, and "
-        f"{zero_weights} "
-        "weights are. Whether sparse outputs narrow the gap between training and test accuracy: below."
+    return judge(zero_weights > 0, min(zeros) > 0.3), _(
+        "An analogy. Outputs are sparse: before training, {percent:.0f} % of the outputs of the {layers} ReLU layers of"
+        " `alexnet_28` are zero. But an L1 penalty makes weights zero, and {zero_weights} weights are. Whether sparse"
+        " outputs narrow the gap between training and test accuracy: below.",
+        percent=100 * round(sum(zeros) / len(zeros), 1),
+        layers=len(zeros),
+        zero_weights=zero_weights,
     )
 
 
@@ -137,9 +153,10 @@ def pools_do_not_overlap_by_default() -> Finding:
     strides = [
         (size, nn.MaxPool2d(size).stride, output_shape(nn.MaxPool2d(size), (1, 12, 12))[1]) for size in (2, 3, 4)
     ]
-    return judge(all(size == stride and size * side == 12 for size, stride, side in strides)), (
-        f"The stride is the size of the window: 12 pixels pooled with windows of {join(s for s, _, _ in strides)} give "
-        f"{join(side for _, _, side in strides)}."
+    return judge(all(size == stride and size * side == 12 for size, stride, side in strides)), _(
+        "The stride is the size of the window: 12 pixels pooled with windows of {windows} give {sizes}.",
+        windows=join(size for size, _stride, _side in strides),
+        sizes=join(side for _size, _stride, side in strides),
     )
 
 
@@ -152,8 +169,10 @@ def lrn_as_printed() -> Finding:
     torchs = nn.LocalResponseNorm(mxnet.size, mxnet.alpha, mxnet.beta, mxnet.k)
     terms = [float(((x / norm(x)) ** (1 / norm.beta) - norm.k)[0, 10]) for norm in (paper, mxnet, torchs)]
     ratio = terms[0] / terms[1]
-    return judge(abs(ratio - 1) < 1e-6), (
-        f"The term added to k is {ratio:.2f} times as large in the paper's formula: MXNet, Caffe, Krizhevsky's own "
-        f"code and torch ({terms[2] / terms[1]:.2f} times MXNet's) divide alpha by the size of the window, "
-        f"{paper.size}."
+    return judge(abs(ratio - 1) < 1e-6), _(
+        "The term added to k is {ratio:.2f} times as large in the paper's formula: MXNet, Caffe, Krizhevsky's own code"
+        " and torch ({torch:.2f} times MXNet's) divide alpha by the size of the window, {size}.",
+        ratio=ratio,
+        torch=terms[2] / terms[1],
+        size=paper.size,
     )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from claims.claim import Finding, Topic, join, judge
+from claims.claim import Finding, Topic, judge
 from classicnets.text import shape as shape_text
 from pages.networks import (
     build_network,
@@ -19,6 +19,7 @@ from pages.networks import (
     output_shape,
     pooling_layers,
 )
+from pages.texts import _, clauses, join
 
 TOPIC = Topic("Which shape")
 
@@ -43,7 +44,7 @@ def _printed(name: str, printed: list[str], with_input: bool = False) -> Finding
     table = layer_table(name)
     shapes = [shape_text(table.input_shape)] * with_input + [shape_text(row.outputs) for row in table.rows]
     equal = sum(a == b for a, b in zip(printed, shapes, strict=False))
-    return judge(shapes == printed), (f"{equal} of {len(shapes)} are equal (`{name}`).")
+    return judge(shapes == printed), _("{equal} of {n} are equal (`{name}`).", equal=equal, n=len(shapes), name=name)
 
 
 @TOPIC.computed("wrong")
@@ -51,11 +52,18 @@ def every_layer_is_smaller() -> Finding:
     """In LeNet's convolutional part, the feature maps of each layer are smaller than those of the layer before."""
     layers = [*convolution_layers("lenet_d2l"), *pooling_layers("lenet_d2l")]
     steps = [(row.name, row.inputs[1], row.outputs[1]) for row in layers]
-    unchanged = [f"{name} keeps {before}x{before}" for name, before, after in steps if after >= before]
-    padding = (layers_by_name("lenet_d2l")["conv1"].padding or "0")[0]
-    return judge(not unchanged), (
-        f"{'; '.join(unchanged) or 'All shrink'} (5x5, padding {padding}). The others: "
-        f"{', '.join(f'{name} {before} to {after}' for name, before, after in steps if after < before)}."
+    unchanged = [
+        _("{name} keeps {size}x{size}", name=name, size=before) for name, before, after in steps if after >= before
+    ]
+    return judge(not unchanged), _(
+        "{unchanged} (5x5, padding {padding}). The others: {others}.",
+        unchanged=clauses(unchanged) if unchanged else _("All shrink"),
+        padding=(layers_by_name("lenet_d2l")["conv1"].padding or "0")[0],
+        others=join(
+            _("{name} {before} to {after}", name=name, before=before, after=after)
+            for name, before, after in steps
+            if after < before
+        ),
     )
 
 
@@ -71,11 +79,24 @@ def lenet_on_padded_28() -> Finding:
     same = right and _same_on_padded(network, build_network("lenet_d2l", "cpu"))
     original = convolution_layers("lenet5_1998")[1]
     pairs = original.weights // math.prod(original.kernel or ())
-    return judge(right and same), (
-        f"{join(shapes)}; weights {join(weights)} (`lenet_32`). For the padded image, it "
-        f"{'gives' if same else 'does not give'} the output that `lenet_d2l` gives for the image itself. In the "
-        f"original, the second convolution is sparse: {pairs} of {original.inputs[0] * original.outputs[0]} pairs of "
-        "feature maps."
+    fields = {
+        "shapes": join(shapes),
+        "weights": join(weights),
+        "pairs": pairs,
+        "all_pairs": original.inputs[0] * original.outputs[0],
+    }
+    if not same:
+        return judge(right and same), _(
+            "{shapes}; weights {weights} (`lenet_32`). For the padded image, it does not give the output that"
+            " `lenet_d2l` gives for the image itself. In the original, the second convolution is sparse: {pairs} of"
+            " {all_pairs} pairs of feature maps.",
+            **fields,
+        )
+    return judge(right and same), _(
+        "{shapes}; weights {weights} (`lenet_32`). For the padded image, it gives the output that `lenet_d2l` gives for"
+        " the image itself. In the original, the second convolution is sparse: {pairs} of {all_pairs} pairs of feature"
+        " maps.",
+        **fields,
     )
 
 
@@ -93,8 +114,8 @@ def dense_layer_of_64() -> Finding:
         name: [r.outputs[0] for r in dense_layers(name) if r.inputs == (120,)] for name in ("lenet5_1998", "lenet_d2l")
     }
     values = {n for sizes in after.values() for n in sizes}
-    return judge(values == {64}, 64 in values), (
-        f"{join(sorted(values))}, in 1998 and in the book; 84 = 7 x 12, the size of a character's bitmap."
+    return judge(values == {64}, 64 in values), _(
+        "{sizes}, in 1998 and in the book; 84 = 7 x 12, the size of a character's bitmap.", sizes=join(sorted(values))
     )
 
 
@@ -109,15 +130,17 @@ def fifty_five_from_224() -> Finding:
         return output_shape(nn.Sequential(nn.ZeroPad2d(padding), conv), (3, pixels, pixels))[1]
 
     unpadded = output_size(224)
-    sizes = {
-        "no padding, rounded up as in Krizhevsky's code (3 zeros right and below)": output_size(224, (0, 3, 0, 3)),
-        "padding 1": output_size(224, (1, 1, 1, 1)),
-        "padding 2": output_size(224, (2, 2, 2, 2)),
-        "an image of 227 pixels": output_size(227),
-    }
-    return judge(unpadded == 55, row.outputs[1] == 55), (
-        f"{window}x{window}, stride {stride}. No padding, rounded down: {unpadded}; "
-        f"{'; '.join(f'{padding}: {size}' for padding, size in sizes.items())}."
+    return judge(unpadded == 55, row.outputs[1] == 55), _(
+        "{window}x{window}, stride {stride}. No padding, rounded down: {unpadded}; no padding, rounded up as in"
+        " Krizhevsky's code (3 zeros right and below): {rounded_up}; padding 1: {padding_1}; padding 2: {padding_2}; an"
+        " image of 227 pixels: {size_227}.",
+        window=window,
+        stride=stride,
+        unpadded=unpadded,
+        rounded_up=output_size(224, (0, 3, 0, 3)),
+        padding_1=output_size(224, (1, 1, 1, 1)),
+        padding_2=output_size(224, (2, 2, 2, 2)),
+        size_227=output_size(227),
     )
 
 
@@ -128,10 +151,16 @@ def conv2_has_stride_2() -> Finding:
     strided = nn.Conv2d(row.inputs[0], row.outputs[0], 5, stride=2, padding=2, groups=row.groups or 1, device="meta")
     outputs = output_shape(strided, row.inputs)
     pooled = [output_shape(nn.MaxPool2d(3, 2, ceil_mode=up), outputs)[1] for up in (False, True)]
-    return judge(row.stride == (2, 2)), (
-        f"Stride {(row.stride or '-')[0]}: {row.inputs[1]} stays {row.outputs[1]} and pooling gives "
-        f"{layers_by_name('alexnet_2012')['pool2'].outputs[1]}. Stride 2 would give {shape_text(outputs[1:])}, and "
-        f"{pooled[0]}x{pooled[0]} after pooling ({pooled[1]}x{pooled[1]} if it rounds up, as in 2012)."
+    return judge(row.stride == (2, 2)), _(
+        "Stride {stride}: {before} stays {after} and pooling gives {pooling}. Stride 2 would give {strided}, and"
+        " {pooled}x{pooled} after pooling ({rounded_up}x{rounded_up} if it rounds up, as in 2012).",
+        stride=(row.stride or "-")[0],
+        before=row.inputs[1],
+        after=row.outputs[1],
+        pooling=layers_by_name("alexnet_2012")["pool2"].outputs[1],
+        strided=shape_text(outputs[1:]),
+        pooled=pooled[0],
+        rounded_up=pooled[1],
     )
 
 
@@ -140,9 +169,13 @@ def conv3_has_stride_2() -> Finding:
     """AlexNet's third convolution, 3x3 on all 256 feature maps, has stride 2."""
     row = layers_by_name("alexnet_2012")["conv3"]
     strided = nn.Conv2d(row.inputs[0], row.outputs[0], 3, stride=2, padding=1, device="meta")
-    return judge(row.stride == (2, 2)), (
-        f"Stride {(row.stride or '-')[0]}, padding {(row.padding or '-')[0]}: {row.inputs[1]} stays {row.outputs[1]}. "
-        f"Stride 2 would give {shape_text(output_shape(strided, row.inputs)[1:])}."
+    return judge(row.stride == (2, 2)), _(
+        "Stride {stride}, padding {padding}: {before} stays {after}. Stride 2 would give {strided}.",
+        stride=(row.stride or "-")[0],
+        padding=(row.padding or "-")[0],
+        before=row.inputs[1],
+        after=row.outputs[1],
+        strided=shape_text(output_shape(strided, row.inputs)[1:]),
     )
 
 
@@ -150,7 +183,10 @@ def conv3_has_stride_2() -> Finding:
 def images_ten_times_as_large() -> Finding:
     """ImageNet's images are more than ten times as high and wide as MNIST's."""
     large, small = layer_table("alexnet_2012").input_shape[1], layer_table("lenet_d2l").input_shape[1]
-    return judge(large > 10 * small, reading=large > small), (
-        f"True of the photographs as collected (source). The images that the networks read are {large} and {small} "
-        f"pixels wide: a factor of {large / small:g}."
+    return judge(large > 10 * small, reading=large > small), _(
+        "True of the photographs as collected (source). The images that the networks read are {large} and {small}"
+        " pixels wide: a factor of {factor:g}.",
+        large=large,
+        small=small,
+        factor=large / small,
     )

@@ -23,6 +23,7 @@ MADE: dict[str, Callable[[], str]] = {
 }
 WIDE = {
     "claims.md",
+    "claims.zh-CN.md",
     "nets.md",
     "performance.md",
     "studies.md",

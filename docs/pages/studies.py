@@ -9,6 +9,8 @@ from typing import Any
 from classicnets import strict_json
 from classicnets.report import study_text
 from classicnets.report.markdown import code, escaped, link, table
+from classicnets.studies import statistics, verdicts
+from classicnets.studies.measures import measure
 from classicnets.text import duration
 
 DOCS = Path(__file__).parents[1]
@@ -34,6 +36,28 @@ def finished(name: str) -> dict[str, Any] | None:
     """The facts of a study; None if it has not been run."""
     path = RESULTS / f"{name}.json"
     return read(path) if path.exists() else None
+
+
+def verdict(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+    """The result of a comparison as a sentence in the language of the page; in English, it is that of the facts."""
+    compared = measure(pair["measure"])
+    rows = [[row for row in facts["result"]["rows"] if row["arm"] == arm] for arm in pair["arms"]]
+    values = [sum(statistics.usable(row.get(compared.name), ratio=compared.ratio) for row in of_arm) for of_arm in rows]
+    at_most = [sum(compared.name in row.get("at_most", ()) for row in of_arm) for of_arm in rows]
+    kept = ("n", "estimate", "sd", "t_interval", "bootstrap_interval", "p", "smallest_shown")
+    return verdicts.verdict(
+        (pair["arms"][0], pair["arms"][1]),
+        compared,
+        statistics.Comparison(ratio=compared.ratio, **{key: pair[key] for key in kept}),
+        p_holm=pair["p_holm"],
+        comparisons=pair["comparisons"],
+        values=(values[0], values[1]),
+        runs=(len(rows[0]), len(rows[1])),
+        claim=pair["claim"],
+        pairs_for_claim=pair["pairs_for_claim"],
+        at_most=(at_most[0], at_most[1]),
+        guessing=(pair["arms"][0] in study_text.guessing(facts), pair["arms"][1] in study_text.guessing(facts)),
+    )
 
 
 def page(command: str, name: str) -> str:

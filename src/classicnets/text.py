@@ -36,7 +36,7 @@ def _(message: str, /, **fields: object) -> str:
     Every text that a user reads passes through this function or `plural`. Pass whole sentences, so that a translation
     can change the order of their parts.
     """
-    translated = catalog(language()).gettext(message)
+    translated = catalog(language()).gettext(message) if message else ""  # gettext returns its header for ""
     return translated.format(**fields) if fields else translated
 
 

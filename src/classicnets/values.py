@@ -147,13 +147,15 @@ class Expected:
 
     def __str__(self) -> str:
         """The range, or the accuracy of a single run: "0.752 to 0.828 (n = 130)", "0.9897 (n = 1)"."""
-        return f"{self.low:.3f} to {self.high:.3f} (n = {self.n})" if self.n > 1 else f"{self.mean:.4g} (n = 1)"
+        if self.n == 1:
+            return _("{mean:.4g} (n = 1)", mean=self.mean)
+        return _("{low:.3f} to {high:.3f} (n = {n})", low=self.low, high=self.high, n=self.n)
 
     def verdict(self, accuracy: float) -> str:
         """Compare `accuracy` with the published result, in words: within or outside its range."""
         if self.n == 1:
             difference = 100 * (accuracy - self.mean)
-            about = {"points": abs(difference), "mean": self.mean, "source": self.source}
+            about = {"points": abs(difference), "mean": self.mean, "source": _(self.source)}
             if difference < 0:
                 return _(
                     "{points:.2f} points below the single published run, {mean:.4g}, which gives no range ({source})",
@@ -163,12 +165,13 @@ class Expected:
                 "{points:.2f} points above the single published run, {mean:.4g}, which gives no range ({source})",
                 **about,
             )
+        published = {**vars(self), "source": _(self.source)}
         if self.low <= accuracy <= self.high:
             return _(
-                "within the published range {low:.3f} to {high:.3f} (mean {mean:.4f}, n = {n}: {source})", **vars(self)
+                "within the published range {low:.3f} to {high:.3f} (mean {mean:.4f}, n = {n}: {source})", **published
             )
         return _(
-            "outside the published range {low:.3f} to {high:.3f} (mean {mean:.4f}, n = {n}: {source})", **vars(self)
+            "outside the published range {low:.3f} to {high:.3f} (mean {mean:.4f}, n = {n}: {source})", **published
         )
 
 

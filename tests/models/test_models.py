@@ -16,6 +16,7 @@ from torch import nn
 
 import classicnets as cn
 from classicnets.api.networks import layers
+from classicnets.models import registry
 from classicnets.models.layers import RBFOutput, TableConv2d
 from classicnets.models.registry import NETS
 from support.typed import layer_of, present
@@ -388,24 +389,38 @@ def test_evidence_is_one_of_four_kinds() -> None:
         assert entry.builder.endswith(f":{name}")
 
 
-HEADINGS = [
-    "## As published",
-    "## Differences",
-    "## Assumptions",
-    "## Reported results",
-    "## How it is tested",
-]
+HEADINGS = {
+    "en": ["## As published", "## Differences", "## Assumptions", "## Reported results", "## How it is tested"],
+    "zh": ["## 原始设定", "## 差异", "## 假设", "## 公布的结果", "## 如何验证"],
+}
 
 
+@pytest.mark.parametrize("language", HEADINGS)
 @pytest.mark.parametrize("name", NETS)
-def test_every_network_has_a_card(name: str) -> None:
-    lines = (CARDS / f"{name}.md").read_text(encoding="utf-8").splitlines()
+def test_every_network_has_a_card(name: str, language: str) -> None:
+    lines = registry.card(name, language).splitlines()
     assert lines[0] == f"# {name}" and lines[1] == "" and lines[2].strip() and lines[3] == ""
-    assert [line for line in lines if line.startswith("#")] == [f"# {name}", *HEADINGS]
-    for heading in HEADINGS:
+    assert [line for line in lines if line.startswith("#")] == [f"# {name}", *HEADINGS[language]]
+    for heading in HEADINGS[language]:
         at = lines.index(heading)
         assert any(line.strip() for line in lines[at + 1 : at + 3]), heading
 
 
 def test_every_card_has_a_network() -> None:
-    assert {path.stem for path in CARDS.iterdir()} == set(NETS)
+    for folder in (CARDS, CARDS / "zh"):
+        assert {path.stem for path in folder.glob("*.md")} == set(NETS)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_card_states_the_same_in_both_languages(name: str) -> None:
+    english, chinese = registry.card(name), registry.card(name, "zh")
+    for pattern in (
+        r"\d[\d,.]*(?<![.,])",  # numbers
+        r"`[^`]+`",
+        r"\b[\w-]+(?:/[\w-]+)+\b",  # repositories and files
+        r"[±†]",
+        r"^- ",
+    ):
+        found = [sorted(re.findall(pattern, text, re.ASCII | re.MULTILINE)) for text in (english, chinese)]
+        assert found[0] == found[1], pattern
+    assert not re.search(r"[一-鿿][,;:?!()]|[()][一-鿿]|[一-鿿]\.(?!\w)|[一-鿿][\w`]|[\w`%][一-鿿]", chinese, re.ASCII)

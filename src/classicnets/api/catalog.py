@@ -7,6 +7,7 @@ from typing import Any
 
 from classicnets.datasets import sources
 from classicnets.datasets.catalog import DATASETS
+from classicnets.language import language
 from classicnets.models import registry
 from classicnets.models.registry import NETS
 from classicnets.recipes.resolve import RECIPES
@@ -17,14 +18,24 @@ __all__ = ["card", "data_sets", "go_offline", "networks", "published_data", "rec
 
 def networks() -> dict[str, dict[str, Any]]:
     """Return the facts of each network of the registry by name."""
-    facts = ("title", "input", "parameters", "macs", "units", "source", "ours")
-    return {name: {key: getattr(net, key) for key in facts} for name, net in NETS.items()}
+    return {
+        name: {
+            "title": _(net.title),
+            "input": net.input,
+            "parameters": net.parameters,
+            "macs": net.macs,
+            "units": net.units,
+            "source": _(net.source),
+            "ours": net.ours,
+        }
+        for name, net in NETS.items()
+    }
 
 
 def data_sets() -> dict[str, dict[str, Any]]:
     """Return the facts of each published data set by name."""
     return {
-        name: {"title": data.title, "shape": data.shape, "classes": data.classes} for name, data in DATASETS.items()
+        name: {"title": _(data.title), "shape": data.shape, "classes": data.classes} for name, data in DATASETS.items()
     }
 
 
@@ -52,8 +63,8 @@ def published_data() -> list[dict[str, Any]]:
     return [
         {
             "name": data.name,
-            "title": data.title,
-            "licence": data.license,  # the key of version 0.1
+            "title": _(data.title),
+            "licence": _(data.license),  # the key of version 0.1
             "homepage": data.homepage,
             "train": data.train,
             "test": data.test,
@@ -67,8 +78,8 @@ def published_data() -> list[dict[str, Any]]:
 
 
 def card(name: str) -> str | None:
-    """Return the card of a network of the registry, in Markdown; None for any other name."""
-    return registry.card(name) if name in NETS else None
+    """Return the card of a network of the registry, in Markdown and the user's language; None for any other name."""
+    return registry.card(name, language()) if name in NETS else None
 
 
 def go_offline() -> None:

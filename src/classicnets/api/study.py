@@ -19,6 +19,7 @@ from classicnets.models.modules import copy_module
 from classicnets.options import documented, split_options
 from classicnets.spec import Output, StudyOptions
 from classicnets.studies import definition as definitions
+from classicnets.studies import preset_texts
 from classicnets.studies.arms import Arm, resolve
 from classicnets.studies.definition import Definition
 from classicnets.studies.folder import StudyFolder, is_study
@@ -229,11 +230,21 @@ def _never_started(path: Path) -> UsageError:
     )
 
 
+def text_to_show(study: str, text: str) -> str:
+    """Return the text of the file of a study; that of a study of the package is in the language of the user."""
+    return preset_texts.translated(text) if study in definitions.presets() else text
+
+
 def presets() -> list[dict[str, Any]]:
     """Return the studies that come with the package: name, question, number of runs."""
     studies = [definitions.read(path) for path in definitions.presets().values()]
     return [
-        {"name": each.name, "question": each.question, "arms": len(each.arms), "runs": len(each.arms) * len(each.seeds)}
+        {
+            "name": each.name,
+            "question": _(each.question),
+            "arms": len(each.arms),
+            "runs": len(each.arms) * len(each.seeds),
+        }
         for each in studies
     ]
 
@@ -246,7 +257,7 @@ def started(runs: Path) -> list[dict[str, Any]]:
         try:
             if each.is_of_one_arm:
                 continue
-            question, total = each.read()["definition"]["question"], len(each.runs())
+            question, total = _(each.read()["definition"]["question"]), len(each.runs())
             state = _("{done} of {n}", done=total - len(each.missing()), n=total)
         except UsageError:  # a file was removed or damaged; the other studies are listed all the same
             state = _("cannot be read")
@@ -334,7 +345,7 @@ def forecast(definition: Definition, arms: Mapping[str, Arm], options: StudyOpti
         for name, arm in arms.items()
     }
     return StudyForecast(
-        question=definition.question,
+        question=_(definition.question),
         arms=facts,
         runs=runs,
         parallelism=parallelism,

@@ -150,7 +150,10 @@ def show(args: argparse.Namespace) -> int:
     path = Path(options.study)
     if not api.training.is_study(path):
         definition, text = api.study.find(options.study, "show")
-        print(dump(definition.to_dict(), indent=2) if args.json else text, end="\n" if args.json else "")
+        if args.json:
+            print(dump(definition.to_dict(), indent=2))
+        else:
+            print(api.study.text_to_show(options.study, text), end="")
         return 0
     folder = api.study.folder(path, trust=options.trust)
     facts = folder.read()
@@ -161,7 +164,7 @@ def show(args: argparse.Namespace) -> int:
         _print_result(folder)
         return 0
     done = len(folder.runs()) - len(folder.missing())
-    print(_("study   {question}", question=facts["definition"]["question"]))
+    print(_("study   {question}", question=_(facts["definition"]["question"])))
     print(
         plural(
             "runs    {done} of {n} run is finished",

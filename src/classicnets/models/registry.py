@@ -360,6 +360,12 @@ NETS: dict[str, Entry] = {
 }
 
 
-def card(name: str) -> str:
-    """Return the card of a network in Markdown: as published, differences, assumptions, results, evidence."""
-    return (Path(__file__).parent / "cards" / f"{name}.md").read_text(encoding="utf-8")
+def card(name: str, language: str = "en") -> str:
+    """Return the card of a network in Markdown: as published, differences, assumptions, results, evidence.
+
+    Args:
+        name: the name of the network.
+        language: "en" for English, "zh" for Simplified Chinese.
+    """
+    folder = Path(__file__).parent / "cards"
+    return ((folder if language == "en" else folder / language) / f"{name}.md").read_text(encoding="utf-8")

@@ -17,12 +17,13 @@ examples/cifar10, which reproduces them, stops after 5,000 and 70,000 steps of 1
 
 from dataclasses import replace
 
+from classicnets.text import N_
 from classicnets.values import Expected, Recipe
 
-_BIASES = "The learning rate of biases is always twice that of the weights; in the source it stays at 0.002."
-_MEAN = "The mean of each channel is subtracted; the source subtracts the mean image, pixel by pixel."
-_ORDER = "Images are shuffled in each epoch; the source reads them in the order of its files."
-_SPLIT = "All five training files are used, because the source does not state which of them it trained on."
+_BIASES = N_("The learning rate of biases is always twice that of the weights; in the source it stays at 0.002.")
+_MEAN = N_("The mean of each channel is subtracted; the source subtracts the mean image, pixel by pixel.")
+_ORDER = N_("Images are shuffled in each epoch; the source reads them in the order of its files.")
+_SPLIT = N_("All five training files are used, because the source does not state which of them it trained on.")
 
 NET_26 = Recipe(
     source="cuda_convnet",

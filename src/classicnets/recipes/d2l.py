@@ -19,11 +19,10 @@ Sources: d2l-ai/d2l-zh lenet.md and alexnet.md, master (`train_ch6`) and branch 
 from dataclasses import replace
 
 from classicnets.recipes.folder import is_large
-from classicnets.text import _, command
+from classicnets.text import N_, _, command
 from classicnets.values import Expected, Recipe
 
-_V1_LAST_BATCH = "The loss of the last, smaller batch is averaged over its 96 images; Gluon's trainer divides by {}."
-_PUBLISHER = "the book's own executed notebooks (d2l-ai/d2l-zh-pytorch-slides, 2021-2023)"
+_PUBLISHER = N_("the book's own executed notebooks (d2l-ai/d2l-zh-pytorch-slides, 2021-2023)")
 
 LENET = Recipe(
     source="d2l",
@@ -46,7 +45,7 @@ LENET_V1 = Recipe(
     lr=0.9,
     initialize="xavier_uniform_zero_bias",
     monitor="test",
-    deviations=(_V1_LAST_BATCH.format(256),),
+    deviations=("The loss of the last, smaller batch is averaged over its 96 images; Gluon's trainer divides by 256.",),
 )
 
 ALEXNET = Recipe(
@@ -71,7 +70,10 @@ ALEXNET_V1 = replace(
     epochs=5,
     initialize="xavier_uniform_zero_bias",
     expected=None,
-    deviations=(*ALEXNET.deviations, _V1_LAST_BATCH.format(128)),
+    deviations=(
+        *ALEXNET.deviations,
+        "The loss of the last, smaller batch is averaged over its 96 images; Gluon's trainer divides by 128.",
+    ),
 )
 
 LENET_EN = replace(LENET, source="d2l_en", batch_size=128, lr=0.1, expected=None)
@@ -80,7 +82,7 @@ ALEXNET_EN = replace(ALEXNET, source="d2l_en", expected=None)
 
 # The exercises change a network and train it like the original. The published ranges are of the original only, and
 # where pixels are rounded is a deviation for every network.
-_ANOTHER_NETWORK = "The network is not that of the chapter, so its published accuracy does not apply."
+_ANOTHER_NETWORK = N_("The network is not that of the chapter, so its published accuracy does not apply.")
 
 ANY = replace(LENET, net="", expected=None, deviations=(_ANOTHER_NETWORK,))
 ANY_LARGE = replace(ALEXNET, net="", expected=None, deviations=(_ANOTHER_NETWORK, *ALEXNET.deviations))

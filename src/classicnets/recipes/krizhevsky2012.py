@@ -16,13 +16,10 @@ yrmo/AlexNet-Source-Code), convdata.py.
 
 from dataclasses import replace
 
+from classicnets.text import N_
 from classicnets.values import Expected, Recipe
 
-_MEAN = "The mean of each channel is subtracted; the source subtracts the mean image, pixel by pixel."
-_NO_LATE_CHANGES = (
-    "Near the end the source lowered the learning rate of conv1 to 1e-5, then froze it{}, and turned the color noise"
-    " off; this recipe does not."
-)
+_MEAN = N_("The mean of each channel is subtracted; the source subtracts the mean image, pixel by pixel.")
 
 PAPER = Recipe(
     source="krizhevsky2012",
@@ -78,7 +75,8 @@ CODE = replace(
         0.59336, "config 145, run notes: 0.406640 top-1 error, ten views, validation split of 2012"
     ),
     deviations=(
-        _NO_LATE_CHANGES.format(" (from epochs 67 and 72)"),
+        "Near the end the source lowered the learning rate of conv1 to 1e-5, then froze it (from epochs 67 and 72), and"
+        " turned the color noise off; this recipe does not.",
         "The learning rate of biases is always twice that of the weights; in the file it stays at 0.02.",
         "Crop and flip are random for each image; the code draws them once for every 32 images.",
         _MEAN,
@@ -110,7 +108,8 @@ ONE_TOWER = replace(
     deviations=(
         "The source trained on ILSVRC-2010: 0.391680 top-1 error, ten views, on the test split of 2010. Its accuracy on"
         " ILSVRC-2012 is not known, so none is expected.",
-        _NO_LATE_CHANGES.format(" (from epochs 66 and 72)"),
+        "Near the end the source lowered the learning rate of conv1 to 1e-5, then froze it (from epochs 66 and 72), and"
+        " turned the color noise off; this recipe does not.",
         "The file ends with 1e-5 for all layers; the notes do not state since when, so this drop is omitted.",
         *CODE.deviations[1:],
     ),

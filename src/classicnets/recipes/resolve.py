@@ -49,10 +49,11 @@ class RecipeKey:
     @property
     def label(self) -> str:
         """The network as printed: "lenet_d2l", "lenet_d2l with activation=relu, pool=max", "any network"."""
-        name = "any network" if self.net == ANY_NET else self.net
-        if self.large_images:
-            return f"{name} for large images"
-        return f"{name} with {assignments(dict(self.variation))}" if self.variation else name
+        if self.net == ANY_NET:
+            return _("any network for large images") if self.large_images else _("any network")
+        if self.variation:
+            return _("{net} with {settings}", net=self.net, settings=assignments(dict(self.variation)))
+        return self.net
 
 
 # The first recipe of a network is its default, except `fast`.

@@ -49,7 +49,7 @@ def run_card(facts: dict[str, Any], *, net: str) -> str:
         (_("machine"), hardware),
         *_software_rows(facts),
     ]
-    deviations = [f"- {line}" for line in recipe["deviations"]]
+    deviations = [f"- {_(line)}" for line in recipe["deviations"]]
     figures = {
         "curves": _("curves"),
         "confusion": _("confusion matrix"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import codecs
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import TextIO
 
 from classicnets.errors import MachineError
+from classicnets.strict_json import dump
 from classicnets.text import _, csv_row, visible
 
 
@@ -44,11 +44,10 @@ def _escape(error: UnicodeError) -> tuple[bytes, int]:
         if "\udc80" <= c <= "\udcff":
             escaped += c.encode("ascii", "surrogateescape")
         else:
-            escaped += json.dumps(c)[1:-1].encode("ascii")
+            escaped += dump(c)[1:-1].encode("ascii")
     return escaped, error.end
 
 
-codecs.register_error(_ERRORS, _escape)
 _reserved: TextIO | None = None  # the standard output, while it is reserved
 _muted: tuple[int, int] | None = None  # copies of the descriptors of standard output and error, while they are muted
 
@@ -157,6 +156,7 @@ def reserved(*, until_exit: bool = False) -> Iterator[None]:
     global _reserved  # noqa: PLW0603
     stdout, descriptor = sys.stdout, _own_descriptor()
     if descriptor is not None and isinstance(stdout, io.TextIOWrapper):
+        codecs.register_error(_ERRORS, _escape)
         stdout.flush()
         _reserved = _Results(
             os.fdopen(os.dup(descriptor), "wb", 0 if stdout.write_through else -1),

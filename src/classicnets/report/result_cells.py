@@ -105,7 +105,7 @@ def study(facts: Mapping[str, Any], path: Path) -> str:
     columns, rows = study_lines.arm_rows(facts)
     missing = study_text.runs_without_result(facts)
     return cell.cell(
-        cell.heading(facts["definition"]["question"]),
+        cell.heading(study_text.question(facts)),
         cell.items(comparison["verdict"] for comparison in facts["result"]["comparisons"]),
         cell.table(columns, rows, numbers=columns[1:-1]),
         cell.line(missing),
@@ -208,7 +208,7 @@ def _published(recipe: Mapping[str, Any]) -> str:
     if not expected:
         return ""
     published = Expected(**expected)
-    return _("{accuracy}: {source}", accuracy=published, source=published.source)
+    return _("{accuracy}: {source}", accuracy=published, source=_(published.source))
 
 
 def _training(result: Mapping[str, Any]) -> str:

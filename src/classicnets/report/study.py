@@ -19,7 +19,7 @@ def write(results: StudyResults) -> None:
     with figure_texts():
         images = {f"{name}.png": figures.png(figure) for name, figure in draw(results).items()}
     text = study_text.text(facts, folder=folder)
-    page = html_page.page(text, facts["definition"]["question"], images)
+    page = html_page.page(text, study_text.question(facts), images)
     for name, content in {**images, "report.md": encoded(text), "report.html": encoded(page)}.items():
         write_whole(folder / name, content)
 

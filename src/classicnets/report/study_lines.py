@@ -23,7 +23,7 @@ def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[
         facts: the contents of study.json, with the result.
         folder: the folder of the study.
     """
-    yield facts["definition"]["question"]
+    yield study_text.question(facts)
     yield ""
     columns, rows = arm_rows(facts)
     optional = [columns[i] for i in (5, 4, 2, 6)]  # MACs, parameters, interval, changes

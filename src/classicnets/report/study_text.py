@@ -46,7 +46,7 @@ def text(
         (_("Repeat it"), _repeat(facts, folder)),
         (_("All runs"), _runs(facts, links=links)),
     ]
-    lines = [f"# {escaped(facts['definition']['question'])}", _BLANK]
+    lines = [f"# {escaped(question(facts))}", _BLANK]
     lines += [note, _BLANK] if note else []
     lines += [*_setup(facts), _BLANK]
     for heading, content in sections:
@@ -368,8 +368,13 @@ def _figure(facts: Mapping[str, Any], name: str, prefix: str) -> list[str]:
     return [image(description, f"{prefix}{name}.png")] if description else []
 
 
+def question(facts: Mapping[str, Any]) -> str:
+    """Return the question of a study; that of a study of the package is in the user's language."""
+    return _(facts["definition"]["question"])
+
+
 def _reported(facts: Mapping[str, Any]) -> list[str]:
-    rows = [[escaped(row[key]) for key in ("what", "value", "source")] for row in facts["definition"]["reported"]]
+    rows = [[escaped(_(row[key])) for key in ("what", "value", "source")] for row in facts["definition"]["reported"]]
     return table([_("what"), _("value"), _("source")], rows) if rows else []
 
 
@@ -381,7 +386,7 @@ def _matched(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _scope(facts: Mapping[str, Any]) -> list[str]:
-    scope = facts["definition"]["scope"].strip()
+    scope = _(facts["definition"]["scope"]).strip()
     return [escaped(paragraph) for paragraph in scope.splitlines()] if scope else []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from classicnets.text import _, nearest
+from classicnets.text import N_, _, nearest
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,12 @@ CURVES = {
     "validation_accuracy": "validation_accuracy",
     "validation_loss": "validation_loss",
 }
+_CURVE_LABELS = {
+    "train_accuracy": N_("train accuracy"),
+    "train_loss": N_("train loss"),
+    "validation_accuracy": N_("validation accuracy"),
+    "validation_loss": N_("validation loss"),
+}
 
 
 def measure(text: str) -> Measure:
@@ -140,7 +146,7 @@ def _threshold(unit: str, words: list[str], name: str) -> Measure:
         raise ValueError(_('"{name}": an accuracy is a number above 0 and up to 1, such as 0.75', name=name))
     if not 0 < value < math.inf:
         raise ValueError(_('"{name}": a loss is a number above 0, such as 0.5', name=name))
-    fields = {"curve": curve.replace("_", " "), "value": value}
+    fields = {"curve": _(_CURVE_LABELS[curve]), "value": value}
     label = _("epochs to {curve} {value}", **fields) if unit == "epochs" else _("seconds to {curve} {value}", **fields)
     return Measure(f"{unit} to {curve} {value}", label, unit, True, "lower", curve, value)
 

@@ -89,7 +89,7 @@ def start(
     }
     plans = {name: arm.plan for name, arm in arms.items()}
     study = _create(plans, definition.seeds, output, say, parallel_runs, facts, toml)
-    say(_("study   {question}", question=definition.question))
+    say(_("study   {question}", question=_(definition.question)))
     for name, arm in arms.items():
         say(_("arm     {name}: {description}", name=name, description=arm))
         if arm.matched is not None:

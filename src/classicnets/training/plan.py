@@ -228,7 +228,7 @@ def plan(spec: RunSpec, net: nn.Module | None = None, *, trust: bool = False) ->
         raise DataError(
             "CN302",
             _("the recipe is for {name}, which is not downloaded automatically", name=source),
-            where=resolve.NOT_FETCHED[source],
+            where=_(resolve.NOT_FETCHED[source]),
             why=_("--data takes any folder with one folder of images per class, or with four IDX files"),
             hint=("--data FOLDER", "--data fashion_mnist"),
         )
