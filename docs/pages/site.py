@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pages import commands, errors, settings
+from pages import commands, errors, notebooks, settings
 
 ROOT = Path(__file__).parents[2]
 MADE: dict[str, Callable[[], str]] = {
@@ -39,6 +39,8 @@ def pages() -> dict[str, str]:
     files |= {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
     cards = "src/classicnets/models/cards"
     files |= {f"{cards}/{path}": f"nets/{path}" for path in _files(ROOT / cards, (".md",))}
+    books = "examples/notebooks"
+    files |= {f"{books}/{p}": f"notebooks/{Path(p).with_suffix('.md')}" for p in _files(ROOT / books, (".ipynb",))}
     return files | {f"benchmarks/results/{p}": f"measured/{p}" for p in _files(ROOT / "benchmarks/results", (".png",))}
 
 
@@ -56,16 +58,21 @@ def write(folder: Path) -> int:
     for source, destination in files.items():
         target = folder / destination
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == ".md":
+        if source.endswith(".ipynb"):
+            page = notebooks.page(ROOT / source)
+            target.write_text(notebook_links(page.text, source, files), encoding="utf-8")
+            for name, content in page.images.items():
+                (target.parent / name).write_bytes(content)
+        elif target.suffix == ".md":
             text = (ROOT / source).read_text(encoding="utf-8")
             metadata = "---\nhide: [toc]\n---\n\n" if destination in WIDE or destination.startswith("studies/") else ""
             target.write_text(metadata + relinked(text, source, files, repository), encoding="utf-8")
         else:
             shutil.copyfile(ROOT / source, target)
-    for destination, page in MADE.items():
+    for destination, make_page in MADE.items():
         target = folder / destination
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(page(), encoding="utf-8")
+        target.write_text(make_page(), encoding="utf-8")
     return len(list(folder.rglob("*.md")))
 
 
@@ -88,6 +95,17 @@ def relinked(text: str, source: str, files: dict[str, str], repository: str = ""
 
     parts = _CODE.split(text)
     return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in parts)
+
+
+def notebook_links(text: str, source: str, files: dict[str, str]) -> str:
+    """The text of the notebook `source`; its links to files of the repository lead to their pages, if they have one."""
+    here = posixpath.dirname(files[source])
+
+    def link(match: re.Match[str]) -> str:
+        path = match[1]
+        return match[0] if path == source or path not in files else f"]({posixpath.relpath(files[path], here)}"
+
+    return re.sub(rf"\]\({re.escape(notebooks.repository())}/blob/main/([^)#\s]+)", link, text)
 
 
 def external_resources(site: Path) -> list[str]:
