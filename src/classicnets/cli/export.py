@@ -14,7 +14,7 @@ from classicnets.options import option
 from classicnets.report.output import print
 from classicnets.spec import NET_FILE, TRUST, ExportOptions
 from classicnets.strict_json import dump
-from classicnets.text import _, again, byte_count, command, plural
+from classicnets.text import _, again, byte_count, command, listed, plural
 
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
@@ -78,7 +78,7 @@ def _print_file(exported: Exported, license: str, run: Path) -> None:
     values = {
         "path": exported.path,
         "size": byte_count(exported.bytes),
-        "how": ", ".join([_("int8")] * exported.int8 + [_("low-rank dense layers")] * exported.low_rank),
+        "how": listed([_("int8")] * exported.int8 + [_("low-rank dense layers")] * exported.low_rank),
         "license": license,
     }
     if values["how"]:

@@ -22,7 +22,7 @@ _Rows = Iterator[tuple[str, str]]
 def print_file(out: Console, file: ExportedFile) -> None:
     """Print what an exported file contains, and how to use it."""
     for name, value in _rows(file):
-        out.print(f"{pad(name + ':', 16)}{visible(value, one_line=True)}")
+        out.print(f"{pad(_('{label}:', label=name), 16)}{visible(value, one_line=True)}")
     out.print(_("next: {command}", command=command("classicnets", "predict", file.path, "image.png")))
 
 

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from classicnets.errors import RequestError
 from classicnets.serve.models import Models, ServedModel
 from classicnets.serve.reference import POLICY
-from classicnets.text import _
+from classicnets.text import _, listed
 
 _INDEX, _MODELS = "index.html", "/models/"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
@@ -78,7 +78,7 @@ class Pages:
         for name, model in self._models.by_name.items():
             shown = html.escape(name)
             link = f'<a href="{root}models/{shown}/">{shown}</a>' if model.opened.site else shown
-            lines.append(f"<li>{link}: {html.escape(', '.join(model.opened.classifier.classes[:20]))}</li>")
+            lines.append(f"<li>{link}: {html.escape(listed(model.opened.classifier.classes[:20]))}</li>")
         return _LIST.format(models="\n".join(lines), root=root)
 
 
