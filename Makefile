@@ -11,6 +11,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+PARTS  := pyproject.toml setup.py constraints.txt $(wildcard src/classicnets/locale/*/LC_MESSAGES/*.po)
 ARGS   ?=
 TORCH_BACKEND ?=
 # uv has its own name for pip's folder of local wheels
@@ -72,19 +73,19 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -c constraints.txt uv 2>/dev/null || true
 
-$(VENV)/.base: $(PY) pyproject.toml constraints.txt
+$(VENV)/.base: $(PY) $(PARTS)
 	$(call install,-e .)
 	touch $@
 
-$(VENV)/.export: $(PY) pyproject.toml constraints.txt
+$(VENV)/.export: $(PY) $(PARTS)
 	$(call install,-e '.[export]')
 	touch $@ $(VENV)/.base
 
-$(VENV)/.dev: $(PY) pyproject.toml constraints.txt
+$(VENV)/.dev: $(PY) $(PARTS)
 	$(call install,-e '.[dev]')
 	touch $@ $(VENV)/.base
 
-$(VENV)/.docs: $(PY) pyproject.toml constraints.txt
+$(VENV)/.docs: $(PY) $(PARTS)
 	$(call install,-e '.[docs]')
 	touch $@ $(VENV)/.base
 

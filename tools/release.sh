@@ -39,7 +39,7 @@ rm -rf "$release"
 wheel="$release/classicnets-$version-py3-none-any.whl"
 sdist="$release/classicnets-$version.tar.gz"
 files=$("$python" -m zipfile -l "$wheel" | awk '{print $1}')
-for file in classicnets/py.typed classicnets/models/cards/lenet_d2l.md "classicnets-$version.dist-info/licenses/LICENSE"; do
+for file in classicnets/py.typed classicnets/locale/zh_CN/LC_MESSAGES/classicnets.mo classicnets/models/cards/lenet_d2l.md "classicnets-$version.dist-info/licenses/LICENSE"; do
   grep -qx "$file" <<<"$files" || { echo "the wheel lacks $file" >&2; exit 1; }
 done
 if grep -Eq '^(tests|benchmarks|studies|docs|examples)/' <<<"$files"; then

@@ -212,7 +212,7 @@ def test_a_figure_is_saved(tmp_path: Path, cli: CommandLine) -> None:
         (lambda: cn.code("lenet_d2l", (28, 28)), "CN201", "(28, 28) is not the shape", "shape=(1, 28, 28)"),
         (lambda: cn.show("lenet_d2l", (1, 28, 30)), "CN201", "made for square images", "--input 1x28x28"),
         (lambda: cn.show(nn.Linear(4, 2), [1, 2.5]), "CN201", "[1, 2.5] is not the shape", "shape=(1, 28, 28)"),  # type: ignore[list-item]
-        (lambda: cn.why("lenet_d2l", lang="fr"), "CN202", "not available in the language 'fr'", "use one of: en, zh"),
+        (lambda: cn.why("lenet_d2l", lang="fr"), "CN204", "the language 'fr' is not available", "use one of: en, zh"),
         (lambda: cn.code(nn.Flatten()), "CN206", "only the networks of `classicnets list`", 'cn.code("lenet_d2l")'),  # type: ignore[arg-type]
         (lambda: cn.figure("lenet_d2l").save("net.pdf"), "CN206", "SVG file", "cn.figure(...).save('net.svg')"),
         (lambda: cn.figure(), "CN206", "there is no network to draw", 'cn.figure("lenet_d2l")'),

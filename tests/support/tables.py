@@ -35,5 +35,10 @@ def table(net: nn.Module, *shape: int) -> Table:
     return trace(net, shape)
 
 
+def same_numbers(lines: list[str], translated: list[str]) -> bool:
+    """Whether each line has the numbers of its translation, which may have another order."""
+    return [sorted(numbers([text])) for text in lines] == [sorted(numbers([text])) for text in translated]
+
+
 def numbers(lines: list[str]) -> list[str]:
     return re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", "\n".join(lines))

@@ -25,6 +25,7 @@ from classicnets.cli import (
     process,
     serve,
     show,
+    streams,
     study,
     train,
     weights,
@@ -111,7 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else [*argv]
     machine.tune_process()
-    with language_of_process(arguments.language(words)):
+    chosen = arguments.language(words)
+    if argv is None and streams.lack_chinese():
+        chosen = "en"
+    with language_of_process(chosen):
         return _main(words, is_process=argv is None)
 
 

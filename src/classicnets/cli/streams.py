@@ -44,6 +44,16 @@ def prepare() -> None:
         sys.stderr = _Messages(file, sys.stderr.encoding, "backslashreplace", line_buffering=True)
 
 
+def lack_chinese() -> bool:
+    """Return whether standard output or standard error has an encoding without Chinese characters, such as cp1252."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            "中文，（）".encode(stream.encoding or "utf-8")
+        except (UnicodeEncodeError, LookupError):
+            return True
+    return False
+
+
 def _number(stream: TextIO) -> int | None:
     """The file descriptor of a stream; None for an object that has none."""
     try:

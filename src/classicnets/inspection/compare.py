@@ -170,7 +170,7 @@ def _layer_counts(left: Table, right: Table) -> Iterator[Fact]:
         counts[name] = sum(row.parameters > 0 for row in table.rows)
         counts |= {f"{name}_{kind}": len(_layers_of(table, kind)) for kind in ("conv", "dense")}
     if any(counts[f"right{kind}"] != counts[f"left{kind}"] for kind in ("", "_conv", "_dense")):
-        yield "layers", {"trend": _trend("more", counts["left"], counts["right"]), **counts}
+        yield f"layers_{_trend(counts['left'], counts['right'], 'more', 'fewer', 'same')}", counts
 
 
 def _convolutions(left: Table, right: Table) -> Iterator[Fact]:
@@ -178,10 +178,12 @@ def _convolutions(left: Table, right: Table) -> Iterator[Fact]:
     left_convs, right_convs = _layers_of(left, "conv"), _layers_of(right, "conv")
     for column in ("kernel", "stride"):
         old, new = ([getattr(row, column) for row in rows] for rows in (left_convs, right_convs))
-        if old and new and old != new:
+        same_values = set(old) == set(new) and len(old) != len(new)  # only the number of layers differs
+        if old and new and old != new and not same_values:
             least, most = (max(max(value) for value in values) for values in (old, new))
             lists = {"right": ", ".join(map(format_size, new)), "left": ", ".join(map(format_size, old))}
-            yield column, {"trend": _trend("larger", least, most), **lists, "most": most, "least": least}
+            trend = _trend(least, most, "larger", "smaller", "different")
+            yield f"{column}_{trend}", {**lists, "most": most, "least": least}
     old, new = ([row.groups or 1 for row in rows] for rows in (left_convs, right_convs))
     if max(old, default=1) != max(new, default=1):
         yield "groups", {"right": _join(new) or "-", "left": _join(old) or "-"}
@@ -193,16 +195,16 @@ def _widths(kind: str, left: Table, right: Table) -> Iterator[Fact]:
     axis = 0 if kind == "conv" else -1
     old, new = ([row.outputs[axis] for row in _layers_of(table, kind)] for table in (left, right))
     if old and new and old != new:
-        trend = _trend("wider", sum(old), sum(new))
+        trend = _trend(sum(old), sum(new), "wider", "narrower", "different")
         totals = {"right_sum": sum(new), "left_sum": sum(old), "ratio": _factor(sum(old), sum(new))}
-        yield f"{kind}_widths", {"trend": trend, "right": _join(new), "left": _join(old), **totals}
+        yield f"{kind}_widths_{trend}", {"right": _join(new), "left": _join(old), **totals}
 
 
 def _other_layers(left: Table, right: Table) -> Iterator[Fact]:
     """Activation, pooling, dropout and normalization, as layers or as calls in forward()."""
     old, new = _count_calls(left, _ACTIVATIONS), _count_calls(right, _ACTIVATIONS)
     if set(old) != set(new):
-        yield "activation", {"right": _join_counts(new), "left": _join_counts(old)}
+        yield _change("activation", old, new)
     old, new = _count_calls(left, _POOLS), _count_calls(right, _POOLS)
     if set(map(_pooling, old)) != set(map(_pooling, new)):
         yield "pooling", {"right": _pooling(*new), "left": _pooling(*old)}
@@ -210,7 +212,7 @@ def _other_layers(left: Table, right: Table) -> Iterator[Fact]:
     for family in ("Dropout", "Norm"):
         old, new = (Counter(row.kind for row in table.rows if _regularizes(row, family)) for table in (left, right))
         if old != new:
-            yield family, {"right": _join_counts(new), "left": _join_counts(old)}
+            yield _change(family, old, new)
 
 
 def _regularizes(row: Row, family: str) -> bool:
@@ -232,8 +234,8 @@ def _pool_windows(left: Table, right: Table) -> Iterator[Fact]:
 
 def _ratio(name: str, total: Total) -> Iterator[Fact]:
     if total.left and total.right and total.left != total.right:
-        trend = _trend("more", total.left, total.right)
-        yield name, {"trend": trend, **asdict(total), "ratio": _factor(total.left, total.right)}
+        trend = _trend(total.left, total.right, "more", "fewer", "")
+        yield f"{name}_{trend}", {**asdict(total), "ratio": _factor(total.left, total.right)}
 
 
 def _layers_of(table: Table, kind: str) -> list[Row]:
@@ -263,28 +265,36 @@ def _overlaps(row: Row) -> bool:
     return any(k > s for k, s in zip(row.kernel or (), row.stride or (), strict=False))
 
 
-def _trend(comparative: str, left: int, right: int) -> Term:
-    """`comparative` ("more", "larger", "wider") if right is larger, its opposite if right is smaller."""
-    opposites = {
-        "more": ("fewer", "same_number"),
-        "larger": ("smaller", "different"),
-        "wider": ("narrower", "different"),
-    }
-    opposite, neither = opposites[comparative]
-    return Term(comparative if right > left else opposite if right < left else neither)
+def _trend(left: int, right: int, larger: str, smaller: str, equal: str) -> str:
+    """The end of the key for what the right network has."""
+    return larger if right > left else smaller if right < left else equal
+
+
+def _change(name: str, old: Counter[str], new: Counter[str]) -> Fact:
+    """What the right network has instead of layers of a kind, which one of the two may lack."""
+    key = "changed" if old and new else "added" if new else "removed"
+    return f"{name}_{key}", {"right": _join_counts(new), "left": _join_counts(old)}
 
 
 def _join(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _join_counts(kinds: Counter[str]) -> str | Term:
-    return ", ".join(f"{kind} x{n}" for kind, n in kinds.items()) or Term("none")
+def _join_counts(kinds: Counter[str]) -> str:
+    return ", ".join(f"{kind} x{n}" for kind, n in kinds.items())
 
 
 def _factor(a: int, b: int) -> str:
     ratio = max(a, b) / min(a, b)
-    return f"{ratio:,.0f}" if ratio >= 1000 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
+    return (
+        f"{ratio:,.0f}"
+        if ratio >= 1000
+        else f"{ratio:.1f}"
+        if ratio >= 10
+        else f"{ratio:.2f}"
+        if ratio >= 1.01
+        else f"{ratio:.4f}"
+    )
 
 
 def _pair_dict(pair: Pair) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _layer_facts(table: Table, index: int) -> Iterator[Fact]:
         yield from _pooling_facts(row)
     elif kind == "dense":
         yield from _input_facts(table, index)
-    elif kind == "other" and f"does_{row.kind}" in EXPLANATIONS["en"]:
+    elif kind == "other" and f"does_{row.kind}" in EXPLANATIONS:
         yield f"does_{row.kind}", {}
     yield from _cost_facts(row, kind)
     if row.parameters or row.macs:
@@ -233,7 +233,8 @@ def _channel_facts(table: Table, row: Row, values: int) -> Iterator[Fact]:
         path = (chain[0].inputs[1], *(step.outputs[1] for step in chain))
         yield "size_path", {"path": " -> ".join(map(str, path))}
         low, high = input_range(chain, sizes[0])
-        yield "fitting_sizes", {"low": low, "high": high, "size": sizes[0], "values": values}
+        key = "fitting_sizes" if low < high else "fitting_size"
+        yield key, {"low": low, "high": high, "size": sizes[0], "values": values}
 
 
 def _network_facts(table: Table) -> Iterator[Fact]:
@@ -245,7 +246,9 @@ def _network_facts(table: Table) -> Iterator[Fact]:
     yield "sizes", {"path": " -> ".join(size_steps(table))}
     yield from _first_feature_map(table)
     if dense:
-        yield from (fact for fact in _input_facts(table, table.rows.index(dense[0])) if fact[0] == "fitting_sizes")
+        yield from (
+            fact for fact in _input_facts(table, table.rows.index(dense[0])) if fact[0].startswith("fitting_size")
+        )
     if table.parameters:
         yield from _distribution_facts(table, convs, dense)
         yield from _memory_facts(table)

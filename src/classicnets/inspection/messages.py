@@ -100,6 +100,7 @@ EXPLANATIONS: dict[str, str] = {
     "from_image": "inputs: the image itself, {shape} = {values} values",
     "from_channels": "why {values}? {name} outputs {channels} channels of size {size}: {product} = {values}",
     "size_path": "sizes from the image to this layer: {path}",
+    "fitting_size": "only images of size {low} end at size {size} and fit the {values} inputs of the dense layer",
     "fitting_sizes": "images of size {low} to {high} end at size {size} and fit the {values} inputs of the "
     "dense layer; other sizes do not",
     "conv_parameters": "parameters: {kernels} output channels x {kernel_channels} input channels x {kernel} = "
@@ -173,34 +174,53 @@ EXPLANATIONS: dict[str, str] = {
 DIFFERENCES: dict[str, str] = {
     "equal": "no difference: all {layers} layers are equal",
     "input": "input: {right} instead of {left}",
-    "layers": "{trend} layers with parameters: {right} instead of {left} (convolutions: {right_conv} instead of "
-    "{left_conv}, dense layers: {right_dense} instead of {left_dense})",
-    "kernel": "{trend} kernels: {right} instead of {left}; the largest is {most} instead of {least}",
-    "stride": "{trend} strides: {right} instead of {left}; the largest is {most} instead of {least}",
+    "layers_more": "more layers with parameters: {right} instead of {left} (convolutions: {right_conv} instead "
+    "of {left_conv}, dense layers: {right_dense} instead of {left_dense})",
+    "layers_fewer": "fewer layers with parameters: {right} instead of {left} (convolutions: {right_conv} "
+    "instead of {left_conv}, dense layers: {right_dense} instead of {left_dense})",
+    "layers_same": "the same number of layers with parameters: {right} instead of {left} (convolutions: "
+    "{right_conv} instead of {left_conv}, dense layers: {right_dense} instead of {left_dense})",
+    "kernel_larger": "larger kernels: {right} instead of {left}; the largest is {most} instead of {least}",
+    "kernel_smaller": "smaller kernels: {right} instead of {left}; the largest is {most} instead of {least}",
+    "kernel_different": "different kernels: {right} instead of {left}; the largest is {most} instead of {least}",
+    "stride_larger": "larger strides: {right} instead of {left}; the largest is {most} instead of {least}",
+    "stride_smaller": "smaller strides: {right} instead of {left}; the largest is {most} instead of {least}",
+    "stride_different": "different strides: {right} instead of {left}; the largest is {most} instead of {least}",
     "groups": "groups of the convolutions: {right} instead of {left}",
-    "conv_widths": "{trend} convolutions: channels {right} instead of {left}; {right_sum} instead of {left_sum} "
-    "in total, a factor of {ratio}",
-    "dense_widths": "{trend} dense layers: {right} instead of {left}; {right_sum} instead of {left_sum} in "
+    "conv_widths_wider": "wider convolutions: channels {right} instead of {left}; {right_sum} instead of "
+    "{left_sum} in total, a factor of {ratio}",
+    "conv_widths_narrower": "narrower convolutions: channels {right} instead of {left}; {right_sum} instead of "
+    "{left_sum} in total, a factor of {ratio}",
+    "conv_widths_different": "different convolutions: channels {right} instead of {left}; {right_sum} instead "
+    "of {left_sum} in total",
+    "dense_widths_wider": "wider dense layers: {right} instead of {left}; {right_sum} instead of {left_sum} in "
     "total, a factor of {ratio}",
-    "activation": "activation: {right} instead of {left}",
+    "dense_widths_narrower": "narrower dense layers: {right} instead of {left}; {right_sum} instead of "
+    "{left_sum} in total, a factor of {ratio}",
+    "dense_widths_different": "different dense layers: {right} instead of {left}; {right_sum} instead of "
+    "{left_sum} in total",
+    "activation_changed": "activation: {right} instead of {left}",
+    "activation_added": "activation: {right} instead of none",
+    "activation_removed": "activation: none instead of {left}",
+    "Dropout_changed": "dropout: {right} instead of {left}",
+    "Dropout_added": "dropout: {right} instead of none",
+    "Dropout_removed": "dropout: none instead of {left}",
+    "Norm_changed": "normalization: {right} instead of {left}",
+    "Norm_added": "normalization: {right} instead of none",
+    "Norm_removed": "normalization: none instead of {left}",
     "pooling": "pooling: {right} instead of {left}",
     "pool_windows": "pooling windows (size/stride): {right} instead of {left}",
     "overlap": "the pooling windows overlap; those of the other network do not",
     "no_overlap": "the pooling windows do not overlap; those of the other network do",
-    "Dropout": "dropout: {right} instead of {left}",
-    "Norm": "normalization: {right} instead of {left}",
-    "parameters": "{trend} parameters: {right:,} instead of {left:,}, a factor of {ratio}",
-    "macs": "{trend} MACs: {right:,} instead of {left:,}, a factor of {ratio}",
-    "activation_bytes": "{trend} bytes of layer outputs per image: {right:,} instead of {left:,}, a factor of {ratio}",
+    "parameters_more": "more parameters: {right:,} instead of {left:,}, a factor of {ratio}",
+    "parameters_fewer": "fewer parameters: {right:,} instead of {left:,}, a factor of {ratio}",
+    "macs_more": "more MACs: {right:,} instead of {left:,}, a factor of {ratio}",
+    "macs_fewer": "fewer MACs: {right:,} instead of {left:,}, a factor of {ratio}",
+    "activation_bytes_more": "more bytes of layer outputs per image: {right:,} instead of {left:,}, a factor "
+    "of {ratio}",
+    "activation_bytes_fewer": "fewer bytes of layer outputs per image: {right:,} instead of {left:,}, a factor "
+    "of {ratio}",
     "pairs": "layer by layer: {equal} equal, {changed} changed, {added} added, {removed} removed",
-    "more": "more",
-    "fewer": "fewer",
-    "same_number": "the same number of",
-    "larger": "larger",
-    "smaller": "smaller",
-    "wider": "wider",
-    "narrower": "narrower",
-    "different": "different",
     "max": "maximum",
     "average": "average",
     "another": "another kind",

@@ -21,6 +21,8 @@ _TOTALS = {
     "parameters": N_("parameters"),
     "macs": N_("MACs"),
     "units": N_("units"),
+    "weights": N_("weights"),
+    "biases": N_("biases"),
 }
 _SIGNS = {"equal": "=", "changed": "~", "added": "+", "removed": "-"}
 

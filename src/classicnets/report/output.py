@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import codecs
 import io
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -30,6 +32,23 @@ class _Results(io.TextIOWrapper):
             super().flush()
 
 
+_ERRORS = "classicnets.escape"  # the handler of characters that the encoding of standard output lacks
+
+
+def _escape(error: UnicodeError) -> tuple[bytes, int]:
+    r"""Names of files keep their bytes, valid text or not; other characters become escapes of JSON, such as \u6b65."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    escaped = b""
+    for c in error.object[error.start : error.end]:
+        if "\udc80" <= c <= "\udcff":
+            escaped += c.encode("ascii", "surrogateescape")
+        else:
+            escaped += json.dumps(c)[1:-1].encode("ascii")
+    return escaped, error.end
+
+
+codecs.register_error(_ERRORS, _escape)
 _reserved: TextIO | None = None  # the standard output, while it is reserved
 _muted: tuple[int, int] | None = None  # copies of the descriptors of standard output and error, while they are muted
 
@@ -142,8 +161,7 @@ def reserved(*, until_exit: bool = False) -> Iterator[None]:
         _reserved = _Results(
             os.fdopen(os.dup(descriptor), "wb", 0 if stdout.write_through else -1),
             encoding=stdout.encoding,
-            # names of files keep their bytes, whether they are valid text or not
-            errors="surrogateescape" if stdout.errors == "strict" else stdout.errors,
+            errors=_ERRORS if stdout.errors == "strict" else stdout.errors,
             line_buffering=stdout.line_buffering,
             write_through=stdout.write_through,
         )
