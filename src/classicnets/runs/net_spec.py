@@ -63,7 +63,7 @@ class NetSpec:
     def display_name(self) -> str:
         """The name as printed: lenet_d2l with activation=relu, pool=max."""
         name = self._name_without_variation
-        return f"{name} with {assignments(self.variation)}" if self.variation else name
+        return _("{name} with {changes}", name=name, changes=assignments(self.variation)) if self.variation else name
 
     @property
     def _name_without_variation(self) -> str:
