@@ -79,7 +79,7 @@ def _print_file(exported: Exported, license: str, run: Path) -> None:
         "path": exported.path,
         "size": byte_count(exported.bytes),
         "how": listed([_("int8")] * exported.int8 + [_("low-rank dense layers")] * exported.low_rank),
-        "license": license,
+        "license": _license(license),
     }
     if values["how"]:
         console.print(_("{path}   {size} ({how}), license {license}", **values))
@@ -96,10 +96,14 @@ def _print_file(exported: Exported, license: str, run: Path) -> None:
         console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
 
 
+def _license(license: str) -> str:
+    return _("unknown") if license == "unknown" else license
+
+
 def _print_page(exported: Exported, options: ExportOptions, runs: list[Path]) -> None:
     """Print the checks of each network of a web page, what else is in it, and how it is opened."""
     console = report.tables.console()
-    values = {"path": exported.path, "size": byte_count(exported.bytes), "license": options.license}
+    values = {"path": exported.path, "size": byte_count(exported.bytes), "license": _license(options.license)}
     console.print(_("{path}   {size}, license {license}", **values))
     for network, run in zip(exported.networks, runs, strict=True):
         if len(runs) > 1:

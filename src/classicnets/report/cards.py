@@ -40,7 +40,7 @@ def run_card(facts: dict[str, Any], *, net: str) -> str:
         start=facts["started_at"],
     )
     threads = plural("{n} thread", "{n} threads", facts["threads"])
-    hardware = f"{_hardware(machine, facts['device'])}, {threads}, {recipe['precision']}"
+    hardware = phrases([_hardware(machine, facts["device"]), threads, recipe["precision"]])
     rows = [
         (_("network"), model),
         *recipe_rows(facts),
@@ -201,7 +201,7 @@ def recipe_rows(facts: dict[str, Any]) -> _Rows:
 
 def _hardware(machine: dict[str, Any], device: str) -> str:
     cores = plural("{n} core", "{n} cores", machine["cores"])
-    return f"{machine['processor']}, {cores}, {device}"
+    return phrases([machine["processor"], cores, device])
 
 
 def _software_rows(facts: dict[str, Any]) -> _Rows:
