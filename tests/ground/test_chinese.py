@@ -21,8 +21,11 @@ from classicnets.language import LANGUAGES, VARIABLE
 from classicnets.models.graph import Graph
 from classicnets.models.messages import Message, ModelError, reason
 from classicnets.report import quantities
+from classicnets.spec import run_spec
 from classicnets.studies.measures import measure
 from classicnets.text import _, clauses, columns, full_stop, in_context, join, labeled, listed, phrases, sentences
+from classicnets.training.plan import plan
+from classicnets.training.session import Session
 from support.command_line import CommandLine
 from support.images import make_image_folder
 
@@ -172,7 +175,8 @@ def catalog() -> Iterator[tuple[str, str, list[str]]]:
     with CATALOG.open("rb") as file:
         for message in read_po(file):
             if message.id:
-                english, text = (each if isinstance(each, str) else each[0] for each in (message.id, message.string))
+                english = message.id if isinstance(message.id, str) else message.id[0]
+                text = message.string if isinstance(message.string, str) else "".join(message.string or ())
                 yield english, text, [name for name, _line in message.locations]
 
 
@@ -247,7 +251,12 @@ def test_runs_of_one_language_are_used_in_the_other(
     assert first_facts == second_facts
     compared = [json.loads(call(language, "compare", one, other, "--json")) for language in (first, second)]
     assert [*values_of(compared[0], float)] == [*values_of(compared[1], float)] != []
-    call(second, "train", "--resume", one)
+    monkeypatch.setenv(VARIABLE, first)
+    session = Session.start(plan(*run_spec("lenet_d2l", data=str(blobs), epochs=1, limit=64)), lambda _line: None)
+    events = session.events()
+    next(events)
+    events.close()
+    call(second, "train", "--resume", session.folder.path)
 
 
 # --- errors of models -------------------------------------------------------------------------------------------------
