@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from classicnets.cli.main import parser
 from pages import markdown
 
-_COMMON = ("json", "debug")  # options that every command has, described once
+_COMMON = ("json", "debug", "lang")  # options that every command has, described once
 
 
 def page() -> str:
@@ -21,6 +21,8 @@ def page() -> str:
 folder. Every command also takes:
 
 {_options_of(next(command for _, command in all_commands()), _COMMON)}
+
+[Language](../notebook.md#language) has more on the languages, and on figures and encodings without Chinese.
 
 Results go to standard output, messages to standard error. The exit code is 0 for success, 1 if a check failed, 2 for a
 mistake in the command, 3 for a problem with data, 4 for a problem with the machine, and 130 after Ctrl-C.

@@ -32,6 +32,33 @@ def language() -> str:
     return "zh" if chosen.lower().startswith("zh") else "en"
 
 
+def html_language() -> str:
+    """Return the language of the texts as HTML names it."""
+    return "zh-CN" if language() == "zh" else "en"
+
+
+def preferred_language(chosen: str | None, accepted: str) -> str | None:
+    """Return the language of a reader on the web: the chosen one, else the first that the browser accepts.
+
+    Args:
+        chosen: a tag of a language, such as "zh-CN", from the address.
+        accepted: the header Accept-Language, such as "zh-CN,zh;q=0.9,en;q=0.8".
+
+    Returns:
+        One of `LANGUAGES`, or None if none of them is asked for.
+    """
+    ranked = []
+    for part in accepted.split(","):
+        tag, _semicolon, weight = part.partition(";")
+        try:
+            ranked.append((float(weight.strip().removeprefix("q=") or 1), tag))
+        except ValueError:
+            continue
+    tags = [chosen or "", *(tag for weight, tag in sorted(ranked, key=lambda entry: -entry[0]) if weight > 0)]
+    languages = (tag.strip().lower().partition("-")[0] for tag in tags)
+    return next((language for language in languages if language in LANGUAGES), None)
+
+
 @contextmanager
 def language_of_process(language: str | None) -> Iterator[None]:
     """While open, the texts of this process, and of those that it starts, are in a language; None changes nothing."""

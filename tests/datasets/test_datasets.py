@@ -64,7 +64,8 @@ def test_facts_are_consistent(name: str) -> None:
         packed = sum(file.size for file in dataset.files if file.digest_of == "file")
         assert content in (0, (dataset.train + dataset.test) * (pixels + 1) + 2 * 16 + 2 * 8)
         assert packed in (0, dataset.download_bytes)
-    assert all(mirror.endswith("/") for mirror in dataset.mirrors)
+    assert all(mirror.endswith("/") for mirror in dataset.mirrors + dataset.mirrors_in_china)
+    assert all(mirror.startswith("https://") for mirror in dataset.mirrors_in_china)
     assert dataset.mirrors[0].startswith("https://")
     assert len(set(dataset.classes)) == len(dataset.classes)
     assert len(dataset.fingerprint) == 16
@@ -77,6 +78,8 @@ def test_facts_of_fashion_mnist() -> None:
     assert dataset.classes[0] == "t-shirt"
     assert dataset.classes[9] == "ankle boot"
     assert dataset.fingerprint == "bd7794149301a1b0"  # old runs refer to it
+    assert dataset.package is not None and dataset.package.digest_of == "file"
+    assert dataset.package.name.startswith(f"{dataset.debian_package}_") and dataset.package.name.endswith("_all.deb")
 
 
 def test_fingerprint_of_mnist_is_that_of_its_folder() -> None:

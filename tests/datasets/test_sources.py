@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +24,12 @@ from classicnets.datasets.local import cache_root
 from classicnets.datasets.types import DatasetFiles
 from classicnets.errors import DataError, MachineError
 from classicnets.images import loading
+from classicnets.language import texts_in
 from support.idx import NAMES, dataset_of, make_idx_folder
 from support.mirrors import Mirror
 
 FILES = [f"{name}.gz" for name in NAMES.values()]
+POOL = "pool/main/d/dataset-toy/dataset-toy_1_all.deb"
 
 
 @dataclass
@@ -186,6 +190,80 @@ def test_uses_the_debian_package_last_without_root_or_package_lists(
     assert update.endswith("update")
     assert all(option in again for option in ("Dir::State::lists=", "Dir::Cache=", "APT::Sandbox::User="))
     assert unpack == "dpkg-deb -x"
+
+
+def make_package(folder: Path) -> bytes:
+    """A Debian package with the files in `folder`: an ar archive, whose last member is a tar archive of xz."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz") as archive:
+        archive.add(folder, "./usr/share/datasets/toy")
+    package = b"!<arch>\n"
+    for name, content in (("debian-binary", b"2.0\n"), ("control.tar.xz", b"odd"), ("data.tar.xz", packed.getvalue())):
+        header = f"{name:16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n"
+        package += header.encode() + content + b"\n" * (len(content) % 2)
+    return package
+
+
+@pytest.fixture
+def pool(toy: Toy, mirror: Callable[..., Mirror], monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """A mirror of Debian with the package of the data set, which has no other mirror."""
+    server = mirror()
+    package = make_package(toy.origin)
+    server.files = {POOL: package}
+    facts = DataFile("package", "dataset-toy_1_all.deb", hashlib.sha256(package).hexdigest(), len(package), "file")
+    toy.dataset = replace(toy.dataset, mirrors=(), package=facts)
+    monkeypatch.setattr(sources, "DEBIAN_MIRRORS", (server.url,))
+    monkeypatch.setattr(sources, "DEBIAN_MIRRORS_IN_CHINA", ())
+    return server
+
+
+def test_unpacks_the_debian_package_of_a_mirror_without_apt(toy: Toy, pool: Mirror) -> None:
+    files = toy.obtain()
+    assert files.source == f"Debian package dataset-toy of {pool.url}, now in cache {toy.cache}"
+    assert (pool.requests, toy.cached()) == ([POOL], sorted(FILES))
+    assert len(toy.lines) == 1 and toy.lines[0].startswith("toy: downloading dataset-toy_1_all.deb (")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"!<arch>\n", "its content differs: sha256 "),
+        (b"<html>", "its content differs: sha256 "),
+        (bytes(2**17), "it sends more than the "),
+        (404, "HTTP 404 Not Found"),
+    ],
+)
+def test_unpacks_no_other_package_of_a_mirror(
+    toy: Toy, pool: Mirror, apt: Path, content: bytes | int, reason: str
+) -> None:
+    pool.files[POOL] = content
+    assert toy.obtain().source.startswith("Debian package dataset-toy, now")  # by apt
+    assert any(
+        line.startswith(f"toy: Debian package dataset-toy of {pool.url}") and reason in line for line in toy.lines
+    )
+
+
+def test_mirrors_in_china_come_first_for_readers_of_chinese(
+    toy: Toy, mirror: Callable[..., Mirror], pool: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, in_china, pool_in_china = (mirror(folder) for folder in [toy.origin] * 3)
+    for server in (elsewhere, in_china, pool_in_china):
+        server.files.clear()
+    toy.dataset = replace(toy.dataset, mirrors=(elsewhere.url,), mirrors_in_china=(in_china.url,))
+    monkeypatch.setattr(sources, "DEBIAN_MIRRORS_IN_CHINA", (pool_in_china.url,))
+    pool.files.clear()
+    for language, order in (
+        ("en", [elsewhere, in_china, pool, pool_in_china]),
+        ("zh", [in_china, elsewhere, pool_in_china, pool]),
+    ):
+        with texts_in(language), pytest.raises(DataError):
+            toy.obtain()
+        urls = [server.url for server in order]
+        tried = [next(url for url in urls if url in line) for line in toy.lines if "http" in line]
+        assert tried == urls
+        with texts_in(language):
+            description = sources.describe_source(toy.dataset)
+        assert description.index(urls[0]) < description.index(urls[1])
 
 
 # --- mirrors ---------------------------------------------------------------------------------------------------------

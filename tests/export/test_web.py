@@ -41,6 +41,7 @@ from classicnets.export.layer_facts import layer_facts
 from classicnets.export.layer_parity import FileOutputs
 from classicnets.images.decode import fit_images
 from classicnets.inspection.shapes import trace
+from classicnets.language import texts_in
 from classicnets.models.layers import ScaledTanh, Subsampling, TableConv2d
 from classicnets.models.lrn import LRN
 from classicnets.models.registry import NETS
@@ -329,6 +330,17 @@ def test_what_the_page_says_of_a_layer_gives_its_output(layer: nn.Module, shape:
     again = recomputed(entry, x[0].numpy(), lambda role: facts.weights[role].detach().numpy())
     assert np.abs(present(again) - y[0]).max() < 1e-5
     json.dumps(facts.facts, allow_nan=False)
+
+
+def test_the_page_chooses_the_language_of_what_an_export_says(tmp_path: Path) -> None:
+    """An export in Chinese writes what one in English does; the page replaces the remark on a size."""
+    net = nn.Sequential(nn.MaxPool2d(2, 3, padding=1, ceil_mode=True), nn.Flatten(), nn.Linear(4, 3))
+    with texts_in("zh"):
+        shown = Shown(net, Preprocess(channels=1, image_size=5), tmp_path)
+    remark = " (the last window would start in the padding)"
+    assert shown.layers[0]["size"] == f"5 -> ceil((5 + 2*1 - 2) / 3) + 1 - 1{remark} = 2"
+    words = Path(__file__).parents[2] / "web" / "src" / "languages" / "en.ts"
+    assert f'lastWindow: "{remark}"' in words.read_text(encoding="utf-8")
 
 
 def test_a_layer_with_methods_of_its_own_is_no_known_kind() -> None:

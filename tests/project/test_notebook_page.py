@@ -1,4 +1,7 @@
-"""docs/notebook.md: its cells run, and its commands and calls work as they are written."""
+"""docs/notebook.md: its cells run, and its commands and calls work as they are written.
+
+docs/notebook.zh-CN.md has the same cells and calls (test_chinese_pages.py).
+"""
 
 from __future__ import annotations
 

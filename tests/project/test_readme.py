@@ -1,4 +1,7 @@
-"""Every command of the README works: all of them are run, in order, on small stand-ins for the data that they name."""
+"""Every command of the README works: all of them are run, in order, on small stand-ins for the data that they name.
+
+The Chinese README has the same commands (test_chinese_pages.py).
+"""
 
 from __future__ import annotations
 
@@ -80,8 +83,10 @@ def test_the_listing_works(stand_ins: None, capsys: pytest.CaptureFixture[str]) 
     assert 0 <= float(capsys.readouterr().out.split()[-1]) <= 1
 
 
-def test_has_the_commands_and_its_images() -> None:
-    assert len(commands()) >= 12 and len(README.splitlines()) <= 110
-    assert max(map(len, README.splitlines())) <= 120
-    for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / image).exists()
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_is_short_and_has_commands_and_images(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert len(commands()) >= 12 and len(text.splitlines()) <= 110
+    assert max(map(len, text.splitlines())) <= 120
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert (ROOT / target).exists()

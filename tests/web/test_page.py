@@ -695,6 +695,43 @@ def test_speaks_both_languages_and_switches_colors(gray: Any) -> None:
     assert gray.evaluate(background) == light
 
 
+LATIN = """() => {
+  const texts = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const { parentElement: parent, textContent: text } = walker.currentNode;
+    if (!parent.closest("script, style, noscript, math, #language")) texts.push(text);
+  }
+  for (const element of document.querySelectorAll("*"))
+    for (const name of ["aria-label", "title", "aria-valuetext"]) texts.push(element.getAttribute(name) ?? "");
+  return texts.filter((text) => /[A-Za-z]{3}/.test(text) && !/[\\u4e00-\\u9fff]/.test(text));
+}"""
+
+
+def test_the_address_chooses_chinese_everywhere(opened: Open, address: str, sites: Path) -> None:
+    page = opened(f"{address}/color/?lang=zh")
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    (network,) = json.loads((sites / "color" / "site.json").read_text())["networks"]
+    names = {network["name"], *network["classes"], *(layer["name"] for layer in network["layers"])}
+    names |= {"softmax", "ReLU", "leaky ReLU", "GELU", "logit", "exp(logit)"}
+    for layer in page.eval_on_selector_all("[data-output]", "all => all.map(item => item.dataset.output)"):
+        page.locator(f'[data-output="{layer}"] .maps').focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("layer => document.querySelector('#inspector-value').dataset.layer === layer", arg=layer)
+        others = {text.strip(" （）") for text in page.evaluate(LATIN)} - names
+        assert {text for text in others if not re.fullmatch(r"\S+ \d+\.\d%", text)} == set(), layer
+    page.click("#language")
+    assert page.url.endswith("?lang=en") and page.get_attribute("html", "lang") == "en"
+
+
+def test_what_went_wrong_is_said_in_the_language_that_is_chosen(opened: Open, tmp_path: Path) -> None:
+    page = opened("gray")
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    page.set_input_files("#file", tmp_path / "broken.png")
+    page.wait_for_selector("#notice:not([hidden])")
+    page.click("#language")
+    assert "broken.png 不是" in page.inner_text("#notice")
+
+
 def violations(page: Any) -> list[str]:
     """What axe-core finds, as rule and element."""
     if not AXE.is_file():

@@ -77,14 +77,17 @@ export class Answer {
     if (certainty === "unsure") notes.push(words.unsureBecause(classes[best]!, classes[second]!, 100 * CLOSE));
     this.note.replaceChildren(...notes.map((text) => h("span", {}, text)));
     const probability = percent(probabilities[best]!, words.code);
-    this.summary = certainty === "unknown" ? `${label} (${classes[best]} ${probability})` : `${label} ${probability}`;
+    this.summary =
+      certainty === "unknown"
+        ? `${label}${words.inParentheses(`${classes[best]} ${probability}`)}`
+        : `${label} ${probability}`;
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => {
       const spoken = [
         words.announcement(label, probability),
         ...parts.map((part) => part.lastElementChild!.textContent),
       ];
-      byId("status").textContent = spoken.join(", ");
+      byId("status").textContent = spoken.join(words.comma);
     }, 700);
   }
 

@@ -119,7 +119,7 @@ export class EnlargedMap {
     const isMap = isOfMaps(shape);
     this.caption.textContent = isMap ? words.enlargedMap(start / count) : words.enlargedUnits(count);
     this.note.textContent = `${shapeText(isMap ? [height, width] : [count])} · ${words.chooseHere}`;
-    this.pad.setAttribute("aria-label", `${this.caption.textContent}. ${words.enlargedKeys}`);
+    this.pad.setAttribute("aria-label", this.caption.textContent + words.fullStop + words.enlargedKeys);
   }
 
   private chooseAt(event: PointerEvent): void {

@@ -8,6 +8,7 @@ import { contributions, details, grid, probabilityTable, viewTable, withOperator
 import { activationFormula, labeled, result, type Summand, signedSum, sumOf } from "./formulas";
 import { placeOf } from "./labels";
 import { words } from "./language";
+import { en } from "./languages/en";
 import { operand, shapeText, short } from "./numbers";
 import type { Layer } from "./site";
 import type { Selection } from "./view";
@@ -195,7 +196,7 @@ export function explainAnswer(c: AnswerCalculation, logits: ArrayLike<number>, p
   }
   figures.append(shareFigure(c, logits, panel));
   const source = view.logitLayer();
-  const text = `${words.logit}: ${source ? `${source.name}, ${placeOf(source, index)}` : classes[index]}`;
+  const text = words.logit + words.colon + (source ? nameOf(source, index) : classes[index]);
   const target = source ? link(text, () => panel.choose({ view, layer: source, index })) : text;
   formulas.append(h("p", {}, target, ` = ${short(share.logit)}`));
 }
@@ -249,7 +250,7 @@ function appendSource(panel: Explained): void {
   const { view, layer, index } = panel.selection;
   const source = view.layerOf(layer.input);
   if (!source) return;
-  const text = words.from(`${source.name}, ${placeOf(source, index)}`);
+  const text = words.from(nameOf(source, index));
   panel.formulas.append(
     h(
       "p",
@@ -266,7 +267,7 @@ export function appendNext(value: number, panel: Explained): void {
   const output = next && view.values(next.output, next.shape)?.[index];
   if (!next || output === undefined) return;
   const isAnswer = next === view.output;
-  const label = isAnswer ? words.nextAnswer : `${words.nextLayer} ${next.name}:`;
+  const label = isAnswer ? words.nextAnswer : words.nextLayer(next.name);
   const known = activationOf(next);
   const formulas = known
     ? [formula(...activationFormula(known.name, value, known.constants), symbol("="), number(short(output)))]
@@ -331,9 +332,19 @@ export function sizeNote(layer: Layer): HTMLElement {
   if (layer.parameters > 0) parts.push(words.parameters(layer.parameters));
   if (layer.macs > 0) parts.push(words.macs(layer.macs));
   if (layer.size.includes("=")) {
-    parts.push(`${words.sizeOf}: ${layer.size.replace("->", "→").replaceAll("*", "×").replaceAll(" - ", " − ")}`);
+    parts.push(words.sizeOf + words.colon + sizeText(layer.size));
   }
   return h("p", { class: "note facts" }, parts.join(" · "));
+}
+
+/** The formula of a size, whose remark is in English in site.json. */
+function sizeText(size: string): string {
+  const signs = size.replace("->", "→").replaceAll("*", "×").replaceAll(" - ", " − ");
+  return signs.replace(en.lastWindow, words.lastWindow);
+}
+
+function nameOf(layer: Layer, index: number): string {
+  return layer.name + words.comma + placeOf(layer, index);
 }
 
 function allWeights(channels: readonly { cells: Cell[][] }[]): number[] {

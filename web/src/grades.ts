@@ -28,6 +28,6 @@ export function markExample(button: HTMLElement, answers: readonly Tried[]): voi
 export function labelExample(button: HTMLElement): void {
   const answers = tried.get(button) ?? [];
   const named = answers.length > 1;
-  const texts = answers.map(({ name, grade }) => (named ? `${name}: ` : "") + words.gradeNames[grade]);
-  button.setAttribute("aria-label", [words.example(button.dataset.class ?? ""), ...texts].join(", "));
+  const texts = answers.map(({ name, grade }) => (named ? name + words.colon : "") + words.gradeNames[grade]);
+  button.setAttribute("aria-label", [words.example(button.dataset.class ?? ""), ...texts].join(words.comma));
 }

@@ -195,7 +195,8 @@ export class Inspector {
       else intro.append(h("p", { class: "sentence" }, words.unknownSentence));
     }
     this.title.replaceChildren(h("b", {}, layer.name), ` ${kindOf(layer)} `, h("span", {}, placeOf(layer, index)));
-    if (isOfClasses(view.facts, layer)) this.title.lastElementChild?.append(` (${view.facts.classes[index]})`);
+    if (isOfClasses(view.facts, layer))
+      this.title.lastElementChild?.append(words.inParentheses(view.facts.classes[index]!));
     this.value.textContent = short(actual);
     this.value.dataset.layer = layer.output;
     this.value.dataset.index = String(index);

@@ -15,7 +15,7 @@ import { parseSite, type Site, SiteError } from "./site";
 import { startSources } from "./sources";
 import { strikingIndex } from "./steps";
 import { isDark, startTheme, switchTheme } from "./theme";
-import { NetworkView, report, type Selection } from "./view";
+import { NetworkView, report, reportAgain, type Selection } from "./view";
 
 let site: Site | null = null;
 let views: NetworkView[] = [];
@@ -60,7 +60,7 @@ async function runAll(): Promise<void> {
       if (side) await view.run(side, inspector.tensors(view), isEmpty, truth);
     } catch (error) {
       console.error(error);
-      report(words.runFailed);
+      report(() => words.runFailed);
     }
   }
   const answers = views.map(({ facts, grade }) => grade && { name: facts.name, grade });
@@ -127,7 +127,7 @@ function writePad(): void {
   if (image) sentences.push(words.drawOnImage);
   if (image && dataIsDark && !drawing.example && !isCentered() && !paperIsDark(image))
     sentences.push(words.lightOnDark);
-  byId("pad-note").textContent = sentences.join(" ");
+  byId("pad-note").textContent = sentences.join(words.gap);
 }
 
 function startDrawing(): void {
@@ -135,7 +135,7 @@ function startDrawing(): void {
   drawing.seen = seenParts;
   byId("undo").addEventListener("click", () => drawing.undo());
   byId("clear").addEventListener("click", () => drawing.clear());
-  byId("dismiss").addEventListener("click", () => report(""));
+  byId("dismiss").addEventListener("click", () => report(() => ""));
   byId("centered").addEventListener("change", () => drawing.refresh());
   const paper = byId<HTMLInputElement>("paper");
   paper.addEventListener("change", () => (drawing.isDrawn ? usePaper(paper.checked) : drawing.invert(paper.checked)));
@@ -162,6 +162,7 @@ function startSwitches(): void {
     recolor();
     writeFacts();
     writePad();
+    reportAgain();
     inspector.expand(inspector.isOpen);
     examples.translate();
   });
@@ -194,12 +195,15 @@ function usePaper(isDarkPaper: boolean): void {
   drawing.refresh();
 }
 
+/** A network could not be loaded; the message is its file. */
+class NetworkError extends Error {}
+
 async function openNetwork(file: string, isInt8: boolean, content = readFile(file)): Promise<Network> {
   const bytes = await content;
   try {
     return await Network.open(bytes, isInt8);
   } catch (error) {
-    throw new Error(words.badNetwork(file), { cause: error });
+    throw new NetworkError(file, { cause: error });
   }
 }
 
@@ -230,7 +234,7 @@ async function load(): Promise<void> {
           void view
             ?.load(epoch?.file ?? facts.file, (file) => openNetwork(file, facts.int8))
             .then(() => {
-              report("");
+              report(() => "");
               examples.forget(); // other weights, other answers
               return refresh();
             }, explain);
@@ -254,7 +258,7 @@ async function load(): Promise<void> {
   });
   if (!module) {
     isBroken = true;
-    report(words.noWebAssembly);
+    report(() => words.noWebAssembly);
     void first.then(() => examples.continue());
     return;
   }
@@ -276,17 +280,18 @@ async function load(): Promise<void> {
 
 /** Removes what is reported, when the user has gone on. */
 function dismiss(): void {
-  if (!isBroken) report("");
+  if (!isBroken) report(() => "");
 }
 
 /** Says on the page what went wrong and what to do. */
 function explain(error: unknown): void {
   console.error(error);
-  if (!canRun()) report(words.noWebAssembly);
-  else if (error instanceof OpenedFromDisk) report(words.openedFromDisk);
-  else if (error instanceof FileError) report(words.missingFile(error.file));
-  else if (error instanceof SiteError) report(words.damagedSite(error.message));
-  else report(error instanceof Error ? error.message : String(error));
+  if (!canRun()) report(() => words.noWebAssembly);
+  else if (error instanceof OpenedFromDisk) report(() => words.openedFromDisk);
+  else if (error instanceof FileError) report(() => words.missingFile(error.file));
+  else if (error instanceof NetworkError) report(() => words.badNetwork(error.message));
+  else if (error instanceof SiteError) report(() => words.damagedSite(error.message));
+  else report(() => (error instanceof Error ? error.message : String(error)));
 }
 
 translatePage();
@@ -299,5 +304,5 @@ if (document.createElement("canvas").getContext("2d")) {
     explain(error);
   });
 } else {
-  report(words.noCanvas);
+  report(() => words.noCanvas);
 }

@@ -9,14 +9,14 @@ const MAX_PIXELS = 64_000_000; // more would take over 250 MB
 type Use = (image: ImageBitmap, isNext?: boolean) => void;
 
 /** Wires all sources: `use` gets each image, `report` a sentence about what went wrong. */
-export function startSources(use: Use, report: (sentence: string) => void): void {
+export function startSources(use: Use, report: (sentence: () => string) => void): void {
   const open = async (blob: Blob, label: string) => {
     try {
       const image = await createImageBitmap(blob); // turned as its EXIF data says
-      if (image.width * image.height > MAX_PIXELS) report(words.imageTooLarge(label));
+      if (image.width * image.height > MAX_PIXELS) report(() => words.imageTooLarge(label));
       else use(image);
     } catch {
-      report(words.badImage(label));
+      report(() => words.badImage(label));
     }
   };
   const chooser = byId<HTMLInputElement>("file");
@@ -37,18 +37,18 @@ export function startSources(use: Use, report: (sentence: string) => void): void
     event.preventDefault();
     const [file] = event.dataTransfer?.files ?? [];
     if (file) void open(file, file.name);
-    else report(words.noFileDropped);
+    else report(() => words.noFileDropped);
   });
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((entry) => entry.type.startsWith("image/"));
     if (file) void open(file, words.pastedImage);
-    else report(words.noImagePasted);
+    else report(() => words.noImagePasted);
   });
   startWebcam(use, report);
 }
 
 /** The button shows the camera's image, classified as it moves; pressed again, it keeps the current one. */
-function startWebcam(use: Use, report: (sentence: string) => void): void {
+function startWebcam(use: Use, report: (sentence: () => string) => void): void {
   const button = byId<HTMLButtonElement>("webcam");
   const video = document.createElement("video");
   video.muted = video.playsInline = true;
@@ -72,7 +72,7 @@ function startWebcam(use: Use, report: (sentence: string) => void): void {
       return;
     }
     if (!navigator.mediaDevices) {
-      report(isSecureContext ? words.noWebcam : words.webcamInsecure);
+      report(() => (isSecureContext ? words.noWebcam : words.webcamInsecure));
       return;
     }
     try {
@@ -85,7 +85,7 @@ function startWebcam(use: Use, report: (sentence: string) => void): void {
     } catch (error) {
       stop();
       const refused = error instanceof DOMException && error.name === "NotAllowedError";
-      report(refused ? words.webcamRefused : words.noWebcam);
+      report(() => (refused ? words.webcamRefused : words.noWebcam));
     }
   });
   // drawing or choosing another image ends the camera

@@ -379,7 +379,7 @@ export class NetworkView {
       const { validation_accuracy: accuracy, loss } = epoch ?? {};
       if (typeof accuracy === "number") parts.push(words.epochAccuracy(percent(accuracy, words.code)));
       if (typeof loss === "number") parts.push(words.epochLoss(short(loss)));
-      label.textContent = parts.join(", ").replace(/^./, (letter) => letter.toUpperCase());
+      label.textContent = parts.join(words.comma).replace(/^./, (letter) => letter.toUpperCase());
       slider.setAttribute("aria-valuetext", label.textContent);
     };
     slider.addEventListener("input", () => {
@@ -464,8 +464,17 @@ function planesOf(pixels: Uint8Array): Float32Array {
   return Float32Array.from({ length: pixels.length }, (_, i) => pixels[(i % plane) * 3 + Math.floor(i / plane)]!);
 }
 
-/** Shows a sentence about what went wrong, or removes it. */
-export function report(sentence: string): void {
-  byId("notice-text").textContent = sentence;
-  byId("notice").hidden = sentence === "";
+let reported: () => string = () => "";
+
+/** Shows a sentence about what went wrong, in the language that is chosen, or removes it. */
+export function report(sentence: () => string): void {
+  reported = sentence;
+  const text = sentence();
+  byId("notice-text").textContent = text;
+  byId("notice").hidden = text === "";
+}
+
+/** Writes it again, in the current language. */
+export function reportAgain(): void {
+  report(reported);
 }

@@ -5,6 +5,7 @@ import { en } from "../src/languages/en";
 import type { NetworkFacts } from "../src/site";
 
 vi.stubGlobal("navigator", { languages: ["en"] });
+vi.stubGlobal("location", { search: "" });
 const { describe } = await import("../src/labels");
 
 test("the heading names the data, the accuracy beside chance, the size, and int8", () => {

@@ -19,6 +19,9 @@ IDX_NAMES = {
     "t10k-images": "t10k-images-idx3-ubyte",
     "t10k-labels": "t10k-labels-idx1-ubyte",
 }
+# Folders of Debian's archive, which contain every package in their pool; the other ones are in mainland China.
+DEBIAN_MIRRORS = ("https://deb.debian.org/debian/",)
+DEBIAN_MIRRORS_IN_CHINA = ("https://mirrors.tuna.tsinghua.edu.cn/debian/", "https://mirrors.ustc.edu.cn/debian/")
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_PIXELS = 3 * 32 * 32
 
@@ -61,9 +64,11 @@ class Dataset:
         test: Number of test images.
         download_bytes: Size of the download.
         mirrors: URLs of folders that contain the files, tried in this order.
+        mirrors_in_china: Such folders in mainland China, tried afterwards, or first if the texts are in Chinese.
         archive: The archive that contains the files, if they are not published one by one.
         label_bytes: For CIFAR records, the number of label bytes before the pixels; the class is the last. 0 for IDX.
         system_folder: Where the Debian package installs the files.
+        package: The file of the Debian package, as it lies in the pool of Debian's mirrors.
         characters: Whether the images are handwritten characters, centered and scaled as in MNIST.
     """
 
@@ -78,10 +83,12 @@ class Dataset:
     files: tuple[DataFile, ...]
     download_bytes: int
     mirrors: tuple[str, ...]
+    mirrors_in_china: tuple[str, ...] = ()
     archive: Archive | None = None
     label_bytes: int = 0
     system_folder: str = ""
     debian_package: str = ""
+    package: DataFile | None = None
     characters: bool = False
 
     @property
@@ -140,6 +147,8 @@ def _cifar(
         ),
         download_bytes=archive.file.size,
         mirrors=mirrors,
+        # tutorials of MindSpore download both archives from there
+        mirrors_in_china=("https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/",),
         archive=archive,
         label_bytes=label_bytes,
     )
@@ -168,6 +177,7 @@ DATASETS: dict[str, Dataset] = {
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ),
+        mirrors_in_china=("https://dataset.bj.bcebos.com/mnist/",),  # Paddle, vision/datasets/mnist.py
     ),
     "fashion_mnist": Dataset(
         name="fashion_mnist",
@@ -194,8 +204,17 @@ DATASETS: dict[str, Dataset] = {
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
+        mirrors_in_china=("https://dataset.bj.bcebos.com/fashion_mnist/",),  # Paddle, vision/datasets/mnist.py
         system_folder="/usr/share/datasets/fashion-mnist",
         debian_package="dataset-fashion-mnist",
+        package=DataFile(
+            "package",
+            "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+            # the package lists of Debian 12
+            "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+            30_900_652,
+            digest_of="file",
+        ),
     ),
     "kmnist": Dataset(
         name="kmnist",

@@ -75,11 +75,11 @@ def _fetch_files(mirror: str, fetch: Fetch, folder: Path) -> None:
         if i == 1:
             fetch.say(_("downloading from {mirror}", mirror=mirror))
         try:
-            _download(mirror + file.name, file, folder)
+            download_file(mirror + file.name, file, folder)
         except UnavailableError:
             if i == 0:
                 raise
-            _download(mirror + file.name, file, folder)  # the mirror has files of the set, so try once more
+            download_file(mirror + file.name, file, folder)  # the mirror has files of the set, so try once more
         fetch.keep(file, folder / file.name)
 
 
@@ -87,7 +87,7 @@ def _fetch_archive(mirror: str, archive: DataFile, fetch: Fetch, folder: Path) -
     message = _(
         "downloading {name} ({size}) from {mirror}", name=archive.name, size=byte_count(archive.size), mirror=mirror
     )
-    _download(mirror + archive.name, archive, folder, on_start=lambda: fetch.say(message))
+    download_file(mirror + archive.name, archive, folder, on_start=lambda: fetch.say(message))
     try:
         unpack(fetch.dataset, folder / archive.name, folder)
     except DataError as error:
@@ -95,7 +95,7 @@ def _fetch_archive(mirror: str, archive: DataFile, fetch: Fetch, folder: Path) -
     fetch.keep_all(folder)
 
 
-def _download(url: str, file: DataFile, folder: Path, on_start: Callable[[], None] = lambda: None) -> None:
+def download_file(url: str, file: DataFile, folder: Path, on_start: Callable[[], None] = lambda: None) -> None:
     """Download one file into `folder` and verify it; `on_start` is called when its first bytes arrive."""
     path = folder / file.name
     with path.open("wb") as out:

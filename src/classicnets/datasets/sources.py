@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from classicnets.datasets.archives import unpacked_folder
-from classicnets.datasets.catalog import Dataset
-from classicnets.datasets.debian import fetch_from_debian, has_apt
+from classicnets.datasets.catalog import DEBIAN_MIRRORS, DEBIAN_MIRRORS_IN_CHINA, Dataset
+from classicnets.datasets.debian import fetch_from_debian, fetch_from_pool, has_apt
 from classicnets.datasets.download import Fetch, UnavailableError, fetch_from_mirror
 from classicnets.datasets.formats import is_gzip
 from classicnets.datasets.local import cache_folder, fetch_folder, local_folders
@@ -22,6 +22,7 @@ from classicnets.datasets.types import DatasetFiles, Say, print_to_stderr
 from classicnets.datasets.verify import FileFault, describe_faults, find_files, verify_folder
 from classicnets.errors import DataError
 from classicnets.files import move_into_place
+from classicnets.language import language
 from classicnets.text import _, command
 
 OFFLINE = "CLASSICNETS_OFFLINE"
@@ -30,8 +31,9 @@ OFFLINE = "CLASSICNETS_OFFLINE"
 def obtain(dataset: Dataset, *, say: Say = print_to_stderr) -> DatasetFiles:
     """Return verified files of a data set from the first source that has them.
 
-    The order is: cache, system folder, mirrors, Debian package (unpacked into the cache, never installed). `say` is
-    called with progress and with one line for each source that fails.
+    The order is: cache, system folder, mirrors, Debian package (unpacked into the cache, never installed) from mirrors
+    of Debian, then by apt. Mirrors in mainland China come first if the texts are in Chinese. `say` is called with
+    progress and with one line for each source that fails.
 
     Raises:
         DataError: CN302 if no source has the files.
@@ -100,7 +102,7 @@ def describe_source(dataset: Dataset) -> str:
             return label
     if _is_offline():
         return _("not on this machine, and {variable} prevents the download", variable=OFFLINE)
-    mirrors = ", ".join(dataset.mirrors)
+    mirrors = ", ".join(_mirrors(dataset))
     if dataset.debian_package and has_apt():
         return _(
             "not on this machine yet; available from {mirrors} or the Debian package {package}",
@@ -123,8 +125,12 @@ def _fetch(fetch: Fetch, attempts: list[str]) -> str:
         fetch.say(message)
         raise _unavailable(dataset, cache, [*attempts, message])
     sources: list[tuple[str, Callable[[Fetch, Path], None]]] = [
-        (_("mirror {url}", url=url), partial(fetch_from_mirror, url)) for url in dataset.mirrors
+        (_("mirror {url}", url=url), partial(fetch_from_mirror, url)) for url in _mirrors(dataset)
     ]
+    if dataset.package:
+        for url in _nearest_first(DEBIAN_MIRRORS, DEBIAN_MIRRORS_IN_CHINA):
+            label = _("Debian package {package} of {mirror}", package=dataset.debian_package, mirror=url)
+            sources.append((label, partial(fetch_from_pool, url, dataset.package)))
     if dataset.debian_package:
         sources.append((_("Debian package {package}", package=dataset.debian_package), fetch_from_debian))
     for label, fetch_from in sources:
@@ -136,6 +142,16 @@ def _fetch(fetch: Fetch, attempts: list[str]) -> str:
             attempts.append(_failure(label, str(error)))
             fetch.say(attempts[-1])
     raise _unavailable(dataset, cache, attempts)
+
+
+def _mirrors(dataset: Dataset) -> tuple[str, ...]:
+    """The mirrors of a data set in the order in which they are tried."""
+    return _nearest_first(dataset.mirrors, dataset.mirrors_in_china)
+
+
+def _nearest_first(mirrors: tuple[str, ...], in_china: tuple[str, ...]) -> tuple[str, ...]:
+    """All mirrors; those in mainland China come first for who reads Chinese: others are slow or blocked there."""
+    return in_china + mirrors if language() == "zh" else mirrors + in_china
 
 
 def _copy(source: Path, target: Path, *, compress: bool) -> None:
@@ -195,7 +211,7 @@ def _unavailable(dataset: Dataset, cache: Path, attempts: list[str]) -> DataErro
             "{command}   # a FOLDER with {files}, downloaded on any machine from {mirrors}",
             command=command("classicnets", "data", "import", dataset.name, "FOLDER"),
             files=", ".join(file.name for file in published),
-            mirrors=", ".join(dataset.mirrors),
+            mirrors=", ".join(_mirrors(dataset)),
         )
     ]
     if dataset.debian_package and has_apt():

@@ -78,7 +78,7 @@ def verify(expected: DataFile, path: Path) -> FileFault | None:
     if owner := find_owner(path):
         return FileFault(_("this is the file {role} of {title}", role=owner.role, title=owner.title), owner=owner)
     with suppress(DataError):
-        if packed and not is_gzip(path):
+        if packed and expected.name.endswith(".gz") and not is_gzip(path):
             return FileFault(_("only the compressed file {name} can be verified, as published", name=expected.name))
     return FileFault(message)
 

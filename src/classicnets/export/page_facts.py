@@ -18,6 +18,7 @@ from classicnets.export.observed import LayerCall
 from classicnets.export.source import ExportSource
 from classicnets.inspection.arithmetic import format_size_change
 from classicnets.inspection.shapes import Row, Table
+from classicnets.language import texts_in
 from classicnets.text import shape
 from classicnets.values import Preprocess
 
@@ -155,5 +156,6 @@ def _batch_norm_weights(facts: LayerFacts, held: Mapping[str, str]) -> dict[str,
 def _size(row: Row | None, call: LayerCall) -> str:
     """How the size of the output follows from that of the input: "14 -> floor((14 + 2*0 - 5) / 1) + 1 = 10"."""
     if row and len(row.inputs) == len(row.outputs) >= 2:
-        return format_size_change(row)
+        with texts_in("en"):  # the page has its remark in each of its languages
+            return format_size_change(row)
     return f"{shape(call.inputs)} -> {shape(call.outputs)}"

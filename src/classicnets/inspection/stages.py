@@ -13,7 +13,11 @@ from torch.nn.modules import activation, batchnorm, dropout, instancenorm, norma
 
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shapes import Row, Table
+<<<<<<< HEAD
 from classicnets.text import _, full_stop, phrases, plural, sentences
+=======
+from classicnets.text import N_, _, plural
+>>>>>>> chinese
 from classicnets.text import shape as shape_text
 
 INK, GRAY = "#1f2933", "#52606d"
@@ -189,9 +193,27 @@ def _kind(row: Row) -> str:
     return re.sub(rf"^Parametrized(?=.)|{_DIMENSIONS}", "", row.kind)
 
 
+# words of common classes
+_TRANSLATED = (
+    N_("conv"),
+    N_("table conv"),
+    N_("local conv"),
+    N_("max pool"),
+    N_("avg pool"),
+    N_("adaptive avg pool"),
+    N_("adaptive max pool"),
+    N_("shrinking pool"),
+    N_("subsampling"),
+    N_("dropout"),
+    N_("flatten"),
+    N_("batch norm"),
+)
+
+
 def _words(kind: str) -> str:
     """A class name as words: "BatchNorm" becomes "batch norm"; "ReLU" and "SiLU" stay."""
-    return kind if re.search("[A-Z]{2}", kind) else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
+    words = kind if re.search("[A-Z]{2}", kind) else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
+    return _(words) if words in _TRANSLATED else words
 
 
 def _label(row: Row, has_inner_rows: bool) -> tuple[str, ...]:

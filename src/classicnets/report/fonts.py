@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -64,6 +64,8 @@ def _families(letters: set[str]) -> tuple[list[str], set[str]]:
     """The default font followed by installed fonts with the letters it lacks, and the letters that no font has."""
     default = font_manager.findfont(font_manager.FontProperties())
     families, missing = [FT2Font(default).family_name], letters - _letters(default)
+    if missing:
+        _add_new_fonts()
     for font in sorted(font_manager.fontManager.ttflist, key=_preference):
         if not missing:
             break
@@ -74,10 +76,21 @@ def _families(letters: set[str]) -> tuple[list[str], set[str]]:
     return families, missing
 
 
-def _preference(font: font_manager.FontEntry) -> tuple[bool, bool, bool, str]:
-    """Sort key: upright, regular and sans serif fonts first."""
+@cache
+def _add_new_fonts() -> None:
+    """Add the fonts that were installed since matplotlib has listed them; it keeps its list for ever."""
+    known = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in {*font_manager.findSystemFonts()} - known:
+        with suppress(RuntimeError, OSError, ValueError):  # a damaged file, or a kind of font that is not supported
+            font_manager.fontManager.addfont(path)
+
+
+def _preference(font: font_manager.FontEntry) -> tuple[bool, bool, bool, bool, str]:
+    """Sort key: upright, regular and sans serif fonts first; of these, those with simplified forms of Chinese."""
     sans_serif = any(word in font.name for word in ("Sans", "Hei", "Gothic", "YaHei"))
-    return font.style != "normal", font.weight not in (400, "normal", "regular"), not sans_serif, font.name
+    simplified = any(word in font.name.split() for word in ("SC", "CN", "YaHei", "SimHei", "WenQuanYi"))
+    regular = font.weight in (400, "normal", "regular")
+    return font.style != "normal", not regular, not sans_serif, not simplified, font.name
 
 
 @cache

@@ -29,7 +29,7 @@ from classicnets.serve.inference import VERSION, Inference
 from classicnets.serve.limits import Limits
 from classicnets.serve.metrics import Metrics
 from classicnets.serve.models import Models, Source
-from classicnets.serve.page import Pages, no_such_path
+from classicnets.serve.page import PAGE_HEADERS, Pages, no_such_path, texts_of
 from classicnets.serve.predict import Service
 from classicnets.serve.replies import fault, reply, reply_error
 from classicnets.spec import ServeOptions
@@ -276,9 +276,10 @@ def _metrics(metrics: Metrics) -> Handler:
 
 
 def _reference(app: FastAPI) -> Handler:
-    async def describe(_request: Request) -> Response:
+    async def describe(request: Request) -> Response:
         """Return the page that describes the paths."""
-        return HTMLResponse(reference.page(app.openapi()), headers={"Content-Security-Policy": reference.POLICY})
+        with texts_of(request):
+            return HTMLResponse(reference.page(app.openapi()), headers=PAGE_HEADERS)
 
     return describe
 

@@ -1,12 +1,15 @@
-"""What /openapi.json says of each path."""
+"""What /openapi.json says of each path, in English; `reference` translates what is marked by `N_`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from classicnets import __version__
+from classicnets.text import N_
 
-DESCRIPTION = "Classifies images with networks that classicnets has exported. An error has a code, a reason and a hint."
+DESCRIPTION = N_(
+    "Classifies images with networks that classicnets has exported. An error has a code, a reason and a hint."
+)
 
 _TEXT = {"type": "string"}
 _ERROR: dict[str, Any] = {
@@ -85,15 +88,15 @@ _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGM8wcDEwAAAA/oA
 def _answers(description: str, content: dict[str, Any], error: dict[str, Any], *codes: int) -> dict[int | str, Any]:
     """The answers of a path: the result, and errors by their status."""
     texts = {
-        400: "the request is malformed (CN501)",
-        401: "the token is missing or wrong (CN502)",
-        403: "the host is unknown (CN503)",
-        404: "there is no such model (CN504)",
-        408: "the request took too long (CN506)",
-        413: "the request is too large (CN507)",
-        415: "the type of the body is not read (CN508)",
-        422: "the only image cannot be read (CN304), or a parameter is not valid (CN202, CN204)",
-        503: "the server is busy (CN509)",
+        400: N_("the request is malformed (CN501)"),
+        401: N_("the token is missing or wrong (CN502)"),
+        403: N_("the host is unknown (CN503)"),
+        404: N_("there is no such model (CN504)"),
+        408: N_("the request took too long (CN506)"),
+        413: N_("the request is too large (CN507)"),
+        415: N_("the type of the body is not read (CN508)"),
+        422: N_("the only image cannot be read (CN304), or a parameter is not valid (CN202, CN204)"),
+        503: N_("the server is busy (CN509)"),
     }
     answers: dict[int | str, Any] = {200: {"description": description, "content": content}}
     for code in (401, 403, *codes):
@@ -117,21 +120,28 @@ def _parameter(name: str, place: str, description: str, schema: dict[str, Any], 
 
 
 _TOP = _parameter(
-    "top", "query", "number of classes for each image", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 3}
+    "top",
+    "query",
+    N_("number of classes for each image"),
+    {"type": "integer", "minimum": 1, "maximum": 1000, "default": 3},
 )
-_MODEL = _parameter("model", "query", "name of the model (default: the first one)", _TEXT)
-_LAYERS = _parameter("activations", "query", "layers whose outputs are returned, separated by commas", _TEXT)
-_NAME = _parameter("name", "path", "name of the model", _TEXT)
-_VERSION = _parameter("version", "path", "version of the model, which is 1", {"type": "string", "enum": ["1"]})
+_MODEL = _parameter("model", "query", N_("name of the model (default: the first one)"), _TEXT)
+_LAYERS = _parameter("activations", "query", N_("layers whose outputs are returned, separated by commas"), _TEXT)
+_NAME = _parameter("name", "path", N_("name of the model"), _TEXT)
+_VERSION = _parameter("version", "path", N_("version of the model, which is 1"), {"type": "string", "enum": ["1"]})
 
 
 def _predict(operation: str, *parameters: dict[str, Any]) -> dict[str, Any]:
     return {
-        "summary": "Classify images",
+        "summary": N_("Classify images"),
         "operation_id": operation,
-        "description": "Returns the most probable classes of each image, most probable first. Of several images, one "
-        "that cannot be read has an error in place of classes.",
-        "responses": _answers("predictions", _json(_PREDICTIONS, _EXAMPLE), _ERROR, 400, 404, 408, 413, 415, 422, 503),
+        "description": N_(
+            "Returns the most probable classes of each image, most probable first. Of several images, one that cannot "
+            "be read has an error in place of classes."
+        ),
+        "responses": _answers(
+            N_("predictions"), _json(_PREDICTIONS, _EXAMPLE), _ERROR, 400, 404, 408, 413, 415, 422, 503
+        ),
         "extra": {
             "parameters": [*parameters],
             "requestBody": {
@@ -165,15 +175,15 @@ _FILE_HEALTH = {
     "reload_error": None,
 }
 HEALTH = _plain(
-    "The models, their files, and when they were opened",
+    N_("The models, their files, and when they were opened"),
     "health",
     _OBJECT,
     {"status": "ok", "version": __version__, "models": {"boots": _FILE_HEALTH}},
 )
 METRICS = {
-    "summary": "Metrics for Prometheus",
+    "summary": N_("Metrics for Prometheus"),
     "operation_id": "metrics",
-    "responses": _answers("metrics", {"text/plain": {"schema": _TEXT}}, _ERROR),
+    "responses": _answers(N_("metrics"), {"text/plain": {"schema": _TEXT}}, _ERROR),
 }
 # the answer of the path itself
 SERVER = {
@@ -182,16 +192,16 @@ SERVER = {
     "extensions": ["binary_tensor_data", "classification", "model_repository"],
 }
 V2_SERVER = _plain(
-    "Open Inference Protocol: the server",
+    N_("Open Inference Protocol: the server"),
     "v2Server",
     _OBJECT,
     SERVER,
     _V2_ERROR,
 )
-V2_LIVE = _plain("Open Inference Protocol: the server is alive", "v2Live", _OBJECT, {"live": True}, _V2_ERROR)
-V2_READY = _plain("Open Inference Protocol: the models can answer", "v2Ready", _OBJECT, {"ready": True}, _V2_ERROR)
+V2_LIVE = _plain(N_("Open Inference Protocol: the server is alive"), "v2Live", _OBJECT, {"live": True}, _V2_ERROR)
+V2_READY = _plain(N_("Open Inference Protocol: the models can answer"), "v2Ready", _OBJECT, {"ready": True}, _V2_ERROR)
 V2_INDEX = _plain(
-    "Open Inference Protocol: the models",
+    N_("Open Inference Protocol: the models"),
     "v2Index",
     {"type": "array", "items": _OBJECT},
     [{"name": "boots", "version": "1", "state": "READY", "reason": ""}],
@@ -201,7 +211,7 @@ V2_INDEX = _plain(
 
 def _v2(summary: str, operation: str, version: str, example: Any, *codes: int, **extra: Any) -> dict[str, Any]:
     return {
-        "summary": f"Open Inference Protocol: {summary}",
+        "summary": summary,
         "operation_id": operation + ("OfVersion" if version else ""),
         "responses": _answers(summary, _json(_OBJECT, example), _V2_ERROR, 404, *codes),
         "extra": {"parameters": [_NAME, _VERSION] if version else [_NAME], **extra},
@@ -218,12 +228,14 @@ def v2_model(version: str) -> dict[str, Any]:
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}],
         "parameters": {"classes": ["ankle boot", "sneaker"]},
     }
-    return _v2("inputs and outputs of a model", "v2Model", version, example)
+    return _v2(N_("Open Inference Protocol: inputs and outputs of a model"), "v2Model", version, example)
 
 
 def v2_model_ready(version: str) -> dict[str, Any]:
     """Return the documentation of the readiness of a model."""
-    return _v2("a model can answer", "v2ModelReady", version, {"name": "boots", "ready": True})
+    return _v2(
+        N_("Open Inference Protocol: a model can answer"), "v2ModelReady", version, {"name": "boots", "ready": True}
+    )
 
 
 def v2_infer(version: str) -> dict[str, Any]:
@@ -260,4 +272,6 @@ def v2_infer(version: str) -> dict[str, Any]:
     body = {"required": True, "content": _json(schema, example)}
     output = {"name": "probabilities", "datatype": "FP32", "shape": [1, 2], "data": [0.98, 0.02]}
     answer = {"model_name": "boots", "model_version": "1", "outputs": [output]}
-    return _v2("classify images", "v2Infer", version, answer, 400, 408, 413, 503, requestBody=body)
+    return _v2(
+        N_("Open Inference Protocol: classify images"), "v2Infer", version, answer, 400, 408, 413, 503, requestBody=body
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -11,14 +12,16 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from classicnets.errors import RequestError
+from classicnets.language import html_language, preferred_language, texts_in
 from classicnets.serve.models import Models, ServedModel
 from classicnets.serve.reference import POLICY
 from classicnets.text import _, listed
 
 _INDEX, _MODELS = "index.html", "/models/"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+PAGE_HEADERS = {"Content-Security-Policy": POLICY, "Vary": "Accept-Language"}  # of a page without scripts
 _LIST = """<!DOCTYPE html>
-<html lang="en">
+<html lang="{lang}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
@@ -28,8 +31,8 @@ _LIST = """<!DOCTYPE html>
 <ul>
 {models}
 </ul>
-<p><a href="{root}health">health</a> <a href="{root}metrics">metrics</a>
-<a href="{root}docs">docs</a></p>
+<p><a href="{root}health">{health}</a> <a href="{root}metrics">{metrics}</a>
+<a href="{root}docs">{docs}</a></p>
 </html>
 """
 
@@ -59,7 +62,8 @@ class Pages:
     async def _file(self, request: Request, model: ServedModel, path: str, root: str) -> Response:
         site = model.opened.site
         if site is None and not path:
-            return HTMLResponse(self._list(root), headers={**_HEADERS, "Content-Security-Policy": POLICY})
+            with texts_of(request):
+                return HTMLResponse(self._list(root), headers={**_HEADERS, **PAGE_HEADERS})
         folder, files = site or (Path(), frozenset())
         name = path or _INDEX
         if name not in files:
@@ -78,8 +82,20 @@ class Pages:
         for name, model in self._models.by_name.items():
             shown = html.escape(name)
             link = f'<a href="{root}models/{shown}/">{shown}</a>' if model.opened.site else shown
+<<<<<<< HEAD
             lines.append(f"<li>{link}: {html.escape(listed(model.opened.classifier.classes[:20]))}</li>")
         return _LIST.format(models="\n".join(lines), root=root)
+=======
+            lines.append(f"<li>{link}: {html.escape(', '.join(model.opened.classifier.classes[:20]))}</li>")
+        names = {"health": _("health"), "metrics": _("metrics"), "docs": _("docs")}
+        return _LIST.format(models="\n".join(lines), root=root, lang=html_language(), **names)
+
+
+def texts_of(request: Request) -> AbstractContextManager[None]:
+    """While open, texts are in the language of the address (?lang=zh), else of the browser, else of the server."""
+    accepted = ",".join(request.headers.getlist("accept-language"))
+    return texts_in(preferred_language(request.query_params.get("lang"), accepted))
+>>>>>>> chinese
 
 
 def no_such_path(path: str) -> RequestError:

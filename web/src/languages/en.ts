@@ -9,6 +9,13 @@ export const en = {
   light: "Light",
   dark: "Dark",
 
+  // between parts of a text
+  colon: ": ",
+  comma: ", ",
+  fullStop: ". ",
+  gap: " ",
+  inParentheses: (text: string) => ` (${text})`,
+
   // facts of a network
   trainedOn: (data: string) => `Trained on ${data}`,
   testAccuracy: (accuracy: string, chance: string, images: string) =>
@@ -31,7 +38,6 @@ export const en = {
   upload: "Open…",
   webcam: "Camera",
   webcamStop: "Keep this frame",
-  pasteHint: "You can also drop or paste an image. It stays on this device.",
   centered: "Center as in MNIST",
   centeredHelp:
     "Scales the character of a drawing or photo to a box of 20 × 20 and moves its center of mass to the middle, as the training images were made. Test images stay as they are.",
@@ -42,7 +48,8 @@ export const en = {
   examples: "Test images",
   example: (label: string) => `Example: ${label}`,
   marksRemoved: "The marks ✓ and ✗ were removed, because the weights have changed. Choose an image to try it again.",
-  examplesHelp: "The network has not been trained on these. Below each is its true class.",
+  examplesHelp:
+    "The network has not been trained on these. Below each is its true class. You can also drop or paste an image. It stays on this device.",
 
   // answer
   sees: "What the network sees",
@@ -154,7 +161,7 @@ export const en = {
   variance: "variance",
   rest: "rest",
   max: "max",
-  nextLayer: "Then",
+  nextLayer: (name: string) => `Then ${name}:`,
   nextAnswer: "Then softmax, the answer:",
   channelLabel: (channel: number) => `ch. ${channel}`,
   convSentence: (hasBias: boolean) =>
@@ -191,6 +198,7 @@ export const en = {
   unknownSentence: "The page shows the values and counts of this layer, but not its calculation.",
   from: (place: string) => `from ${place}`,
   sizeOf: "Output size",
+  lastWindow: " (the last window would start in the padding)", // as site.json has it
   int8Value: (value: string) => `This file computes with 8-bit integers and gets ${value} instead.`,
 
   // what went wrong
