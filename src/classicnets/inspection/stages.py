@@ -13,11 +13,7 @@ from torch.nn.modules import activation, batchnorm, dropout, instancenorm, norma
 
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shapes import Row, Table
-<<<<<<< HEAD
-from classicnets.text import _, full_stop, phrases, plural, sentences
-=======
-from classicnets.text import N_, _, plural
->>>>>>> chinese
+from classicnets.text import N_, _, full_stop, phrases, plural, sentences
 from classicnets.text import shape as shape_text
 
 INK, GRAY = "#1f2933", "#52606d"

@@ -82,11 +82,7 @@ class Pages:
         for name, model in self._models.by_name.items():
             shown = html.escape(name)
             link = f'<a href="{root}models/{shown}/">{shown}</a>' if model.opened.site else shown
-<<<<<<< HEAD
             lines.append(f"<li>{link}: {html.escape(listed(model.opened.classifier.classes[:20]))}</li>")
-        return _LIST.format(models="\n".join(lines), root=root)
-=======
-            lines.append(f"<li>{link}: {html.escape(', '.join(model.opened.classifier.classes[:20]))}</li>")
         names = {"health": _("health"), "metrics": _("metrics"), "docs": _("docs")}
         return _LIST.format(models="\n".join(lines), root=root, lang=html_language(), **names)
 
@@ -95,7 +91,6 @@ def texts_of(request: Request) -> AbstractContextManager[None]:
     """While open, texts are in the language of the address (?lang=zh), else of the browser, else of the server."""
     accepted = ",".join(request.headers.getlist("accept-language"))
     return texts_in(preferred_language(request.query_params.get("lang"), accepted))
->>>>>>> chinese
 
 
 def no_such_path(path: str) -> RequestError:
