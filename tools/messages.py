@@ -1,8 +1,9 @@
 """The catalog of the Chinese texts. `python tools/messages.py` adds new messages of the source, and removes old ones.
 
-A message is a literal passed to `_`, `plural` or `N_`, or the text of a declaration that is translated when it is
-shown: the help of an option or command, an error code, an exercise, a deviation of a recipe; or a text in the file of a
-study of the package. The catalog is src/classicnets/locale/zh_CN/LC_MESSAGES/classicnets.po; setup.py compiles it.
+A message is a literal passed to `_`, `plural`, `N_`, `in_context`, `Message` or `ModelError`, or the text of a
+declaration that is translated when it is shown: the help of an option or command, an error code, an exercise, a
+deviation of a recipe; or a text in the file of a study of the package. The catalog is
+src/classicnets/locale/zh_CN/LC_MESSAGES/classicnets.po; setup.py compiles it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from babel.messages import Catalog
 from babel.messages.mofile import write_mo
@@ -26,9 +28,18 @@ CATALOG = SOURCE / "locale" / "zh_CN" / "LC_MESSAGES" / "classicnets.po"
 _FIELDS = {"help", "shown", "title", "question", "hints", "solution", "rubric", "deviations", "license"}
 _KEYWORDS = {"Entry": {"source"}, "Expected": {"source"}}  # arguments that hold text only in these calls
 _POSITIONS = {"Action": (0,), "Measure": (1,), "Format": (1, 2), "expect": (2,), "single": (1,)}
+_POSITIONS |= {"Message": (0,), "ModelError": (0,)}
 _CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES", "NOT_FETCHED"}
 
-Message = str | tuple[str, str]  # with its plural form
+
+class InContext(NamedTuple):
+    """A message for one of several translations."""
+
+    context: str
+    text: str
+
+
+Message = str | tuple[str, str] | InContext  # a message, with its plural form, or in a context
 
 
 def extract(folder: Path = SOURCE) -> dict[Message, list[str]]:
@@ -41,7 +52,7 @@ def extract(folder: Path = SOURCE) -> dict[Message, list[str]]:
             if (name := path.relative_to(folder).as_posix()) not in names:
                 names.append(name)
     # a catalog has one entry for a message and its singular
-    singular = {message[0] for message in files if isinstance(message, tuple)}
+    singular = {message[0] for message in files if isinstance(message, tuple) and not isinstance(message, InContext)}
     return {message: names for message, names in files.items() if message and message not in singular}
 
 
@@ -55,8 +66,10 @@ def messages(tree: ast.AST) -> Iterator[Message]:
             elif name == "plural" and all(isinstance(argument, ast.Constant) for argument in node.args[:2]):
                 singular, plural = (text for argument in node.args[:2] for text in _texts(argument))
                 yield singular, plural
+            elif name == "in_context" and all(isinstance(argument, ast.Constant) for argument in node.args):
+                yield InContext(*(text for argument in node.args for text in _texts(argument)))
             for position in _POSITIONS.get(name, ()):
-                if position < len(node.args):
+                if position < len(node.args) and not isinstance(node.args[position], ast.Tuple):
                     yield from _texts(node.args[position])
             for keyword in node.keywords:
                 if keyword.arg in _FIELDS | _KEYWORDS.get(name, set()):
@@ -95,18 +108,22 @@ def update(translations: dict[str, str] | None = None) -> tuple[int, int]:
     """Write the catalog with the messages of the source; return their number and that of the missing translations.
 
     Args:
-        translations: Chinese by the message, or its singular form, to replace what the catalog has.
+        translations: Chinese by the message, or its singular form, to replace what the catalog has. The key of a
+            message in a context is "CONTEXT|MESSAGE".
     """
     old = read() if CATALOG.exists() else Catalog(locale="zh_CN")
     new = Catalog(locale="zh_CN", project="classicnets", charset="utf-8")
     missing = 0
     for message, names in extract().items():
-        key = message if isinstance(message, str) else message[0]
-        known = old.get(key)
-        text = (translations or {}).get(key) or (known.string if known else "")
+        context, key = message if isinstance(message, InContext) else (None, message)
+        key = key if isinstance(key, str) else key[0]
+        known = old.get(key, context)
+        text = (translations or {}).get(f"{context}|{key}" if context else key) or (known.string if known else "")
         text = text if isinstance(text, str) else "".join(text or ())  # Chinese has one form
         missing += not text
-        new.add(message, text if isinstance(message, str) else (text,), locations=[(name, 1) for name in names])
+        has_plural = isinstance(message, tuple) and context is None
+        places = [(name, 1) for name in names]
+        new.add(message if has_plural else key, (text,) if has_plural else text, locations=places, context=context)
     CATALOG.parent.mkdir(parents=True, exist_ok=True)
     temporary = CATALOG.with_suffix(".tmp")
     with temporary.open("wb") as file:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from classicnets.errors import UsageError
 from classicnets.language import LANGUAGES
-from classicnets.text import N_, _, note
+from classicnets.text import N_, _, clauses, note
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -225,7 +225,7 @@ def check_options(options: Any) -> None:
     if problems:
         raise UsageError(
             "CN204",
-            "; ".join(why for _f, why in problems),
+            clauses(why for _f, why in problems),
             where=", ".join(f"{spelling(f)} {getattr(options, f.name)}" for f, _why in problems),
             hint=" ".join(_valid_option(f) for f, _why in problems),
         )

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from classicnets import strict_json
-from classicnets.text import _, plural
+from classicnets.text import _, clauses, plural
 
 _MAX_PROBLEMS = 5  # that a message lists
 _MAX_COUNTED = 1_000  # then a message says that there are many, so that a hostile file costs no time
@@ -129,7 +129,7 @@ class Either(Kind):
     """A value of one of several kinds."""
 
     kinds: tuple[Kind, ...]
-    allowed = property(lambda self: "; ".join(kind.allowed for kind in self.kinds))
+    allowed = property(lambda self: clauses(kind.allowed for kind in self.kinds))
 
     def accepts(self, value: Any) -> bool:  # noqa: D102
         return any(kind.accepts(value) for kind in self.kinds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import io
 import itertools
 import re
@@ -26,8 +27,9 @@ _NOT_FIRST, _NOT_LAST = "，。、；：？！）》」』”’…,.;:?!)%", "�
 
 _running: tuple[list[str], Callable[..., Sequence[str]]] | None = None  # see `running`
 
-__all__ = ["N_", "_", "again", "assignments", "byte_count", "command", "csv_row", "duration", "join", "nearest", "note"]
-__all__ += ["plural", "shape", "visible", "wrap"]
+__all__ = ["N_", "_", "again", "assignments", "byte_count", "clauses", "columns", "command", "csv_row", "duration"]
+__all__ += ["full_stop", "in_context", "join", "labeled", "listed", "nearest", "note", "pad", "phrases", "plural"]
+__all__ += ["sentences", "shape", "visible", "wrap"]
 
 
 def _(message: str, /, **fields: object) -> str:
@@ -38,6 +40,11 @@ def _(message: str, /, **fields: object) -> str:
     """
     translated = catalog(language()).gettext(message) if message else ""  # gettext returns its header for ""
     return translated.format(**fields) if fields else translated
+
+
+def in_context(context: str, message: str) -> str:
+    """Translate a word that has several translations, as which it is used: `in_context("unit", "seconds")`."""
+    return catalog(language()).pgettext(context, message)
 
 
 def N_(message: str) -> str:  # noqa: N802
@@ -85,8 +92,46 @@ def duration(seconds: float) -> str:
 
 def join(names: Sequence[str], most: int = 5) -> str:
     """List the first `most` names and the number of the others: "a, b and 3 more"."""
-    listed, others = ", ".join(names[:most]), len(names) - most
-    return plural("{names} and {n:,} more", "{names} and {n:,} more", others, names=listed) if others > 0 else listed
+    first, others = listed(names[:most]), len(names) - most
+    return plural("{names} and {n:,} more", "{names} and {n:,} more", others, names=first) if others > 0 else first
+
+
+def listed(words: Iterable[str]) -> str:
+    """List words: "a, b"; with the comma of Chinese lists if one of them is Chinese."""
+    words = [*words]
+    if not any(map(_is_wide, "".join(words))):  # a list of code
+        return ", ".join(words)
+    return _linked(words, lambda before, word: _("{words}, {word}", words=before, word=word))
+
+
+def phrases(parts: Iterable[str]) -> str:
+    """Put parts of a sentence into one line: "3 layers, 10 outputs"."""
+    return _linked(parts, lambda before, phrase: _("{before}, {phrase}", before=before, phrase=phrase))
+
+
+def clauses(parts: Iterable[str]) -> str:
+    """Put clauses that are not empty into one sentence: "the loss grows; lr is high"."""
+    return _linked(parts, lambda before, clause: _("{before}; {clause}", before=before, clause=clause))
+
+
+def sentences(parts: Iterable[str]) -> str:
+    """Put whole sentences into one line."""
+    return _linked(parts, lambda before, sentence: _("{before} {sentence}", before=before, sentence=sentence))
+
+
+def full_stop(sentence: str) -> str:
+    """Return a sentence with its full stop."""
+    return _("{sentence}.", sentence=sentence)
+
+
+def labeled(label: object, text: object) -> str:
+    """Put a label before a text: "conv1: no bias"."""
+    return _("{label}: {text}", label=label, text=text)
+
+
+def _linked(parts: Iterable[str], link: Callable[[str, str], str]) -> str:
+    parts = [part for part in parts if part]
+    return functools.reduce(link, parts) if parts else ""
 
 
 def assignments(values: Mapping[str, object], prefix: str = "") -> str:

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from classicnets.acceleration.dropout import rows_of_batch
 from classicnets.acceleration.layers import faster_layers
+from classicnets.models.messages import reason
 from classicnets.models.modules import MODULE_ATTRIBUTES
 from classicnets.text import _
 
@@ -90,8 +91,8 @@ def _trial(net: nn.Module, shape: Sequence[int]) -> str:
             if whole.shape != parts.shape or not torch.allclose(whole, parts, rtol=1e-3, atol=1e-5):
                 return _("the output of an image depends on other images of the batch")
     except Exception as error:  # whatever a user's forward() raises, batches are not split
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        return _("five images cannot be computed in two parts: {reason}", reason=reason)
+        why = reason(error, _).partition("\n")[0] or type(error).__name__
+        return _("five images cannot be computed in two parts: {reason}", reason=why)
     finally:
         original.restore()
     return ""

@@ -20,7 +20,7 @@ from classicnets.images import background, imagenet, inputs, loading, thumbnails
 from classicnets.images.decode import read_fitted, read_image
 from classicnets.images.imagenet import Prepared
 from classicnets.images.survey import survey
-from classicnets.text import _, command, nearest
+from classicnets.text import N_, _, command, nearest
 from classicnets.values import BLACK, Preprocess
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def _background(place: str, contrasts: Sequence[background.Contrasts]) -> str:
 def describe_machine(folders: Sequence[Path]) -> dict[str, Any]:
     """Describe this machine: system, versions, device, write access to `folders`, source of each data set."""
     facts = machine.describe() | machine.torch_facts()
-    facts["write_access"] = {str(folder): machine.write_error(folder) or "yes" for folder in (*folders, cache_root())}
+    places = (*folders, cache_root())
+    facts["write_access"] = {str(folder): machine.write_error(folder) or N_("yes") for folder in places}
     facts["data"] = {name: sources.describe_source(data) for name, data in DATASETS.items()}
     return facts

@@ -26,7 +26,7 @@ from classicnets.models.variants import vary
 from classicnets.runs import net_spec
 from classicnets.runs.folder import find_net, open_run
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, assignments, command
+from classicnets.text import _, assignments, clauses, command
 from classicnets.text import shape as shape_text
 from classicnets.weights.identify import identify as identify_file
 from classicnets.weights.identify import identify_files as identify_all
@@ -258,7 +258,7 @@ def _module_layers(net: nn.Module, shape: Sequence[int] | None, variation: Mappi
         "1x28x28 images do not fit, but {inputs} do; pass shape= for others, or shape=(1, 28, 28) to see why",
         inputs=format_inputs(found),
     )
-    return name, replace(table, note="; ".join(filter(None, (note, table.note))))
+    return name, replace(table, note=clauses((note, table.note)))
 
 
 def _with_hint(net: nn.Module, name: str) -> UsageError:

@@ -15,7 +15,7 @@ from classicnets.inspection.listing import listing
 from classicnets.inspection.shape_errors import check_input
 from classicnets.models.registry import NETS
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _, command, plural
+from classicnets.text import _, command, full_stop, plural, sentences
 from classicnets.text import shape as shape_text
 
 __all__ = ["check_target", "source", "write"]
@@ -69,7 +69,7 @@ def source(
     )
     published = _("Source: {source}.", source=entry.source)
     what_next = _("Change the layers; then these commands show the shapes, the differences, and how well it learns:")
-    about = [f"{entry.title}.", f"{counts} {published}", what_next]
+    about = [full_stop(entry.title), sentences((counts, published)), what_next]
     return spec.display_name, listing(net, table, about, _commands(spec, shape, Path(path)))
 
 

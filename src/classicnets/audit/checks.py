@@ -237,6 +237,8 @@ def transparent_images(entries: Entries) -> list[Finding]:
     """Report images with transparent parts, and those that hardly show on a background: dark art on black."""
     color = chosen_background(entries)
     shown = background.name(color)
+    typed = background.setting(color)
+    keep = _("--set background={color}   # keeps this color, also when images are added", color=typed)
 
     def describe(info: ImageInfo, _image: ImageEntry) -> str:
         return info.format if info.transparent else ""
@@ -244,7 +246,7 @@ def transparent_images(entries: Entries) -> list[Finding]:
     def check_hidden(on: str) -> Callable[[ImageInfo, ImageEntry], str]:
         return lambda info, image: describe(info, image) if background.hidden(info.contrasts, on) else ""
 
-    other = background.name(WHITE if color == BLACK else BLACK)
+    other = WHITE if color == BLACK else BLACK
     checks = [
         _Check(
             "warning",
@@ -257,7 +259,7 @@ def transparent_images(entries: Entries) -> list[Finding]:
             ),
             check_hidden(color),
             _("training sees an empty image; background=auto chose the color that the fewest images disappear on"),
-            _("--set background={color}   # or a color that is in none of them", color=other),
+            _("--set background={color}   # or a color that is in none of them", color=background.setting(other)),
         ),
         _Check(
             "note",
@@ -268,7 +270,7 @@ def transparent_images(entries: Entries) -> list[Finding]:
                 "background=auto therefore shows transparent parts in {color}; other programs and version 0.1 may not",
                 color=shown,
             ),
-            _("--set background={color}   # keeps this color, also when images are added", color=shown),
+            keep,
         ),
         _Check(
             "note",
@@ -276,7 +278,7 @@ def transparent_images(entries: Entries) -> list[Finding]:
             lambda n: plural("{n} image has transparent parts", "{n:,} images have transparent parts", n),
             describe,
             _("transparent parts become {color} here, and may become another color in another program", color=shown),
-            _("--set background={color}   # keeps this color, also when images are added", color=shown),
+            keep,
         ),
     ]
     readable = [(image, info) for image, info in entries if info.readable]
@@ -309,17 +311,20 @@ def gray_and_color(entries: Entries) -> list[Finding]:
     differences = _gray_differences(readable, gray_count)
     telling = [label for label, difference in differences.items() if abs(difference) > _MAX_GRAY_DIFFERENCE]
     counts = {"n": gray_count, "total": total}
-    why = _("a color network can identify such a class by the lack of color, without learning anything else about it")
     if not telling:
         what = _("gray images: {n:,} of {total:,}; the others are colored", **counts)
         why = _("a color network accepts them as they are; it matters only if some classes are gray more often")
     elif differences[telling[0]] > 0:
+        why = _(
+            "a color network can identify such a class by the lack of color, without learning anything else about it"
+        )
         what = _(
             "gray images: {n:,} of {total:,}; they are much more frequent in {classes} than elsewhere",
             classes=join(telling),
             **counts,
         )
     else:
+        why = _("a color network can identify such a class by its color, without learning anything else about it")
         what = _(
             "gray images: {n:,} of {total:,}; they are much less frequent in {classes} than elsewhere",
             classes=join(telling),

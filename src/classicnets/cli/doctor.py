@@ -9,7 +9,7 @@ from typing import Any
 from classicnets import api, report
 from classicnets.report.output import print
 from classicnets.strict_json import dump
-from classicnets.text import _, byte_count, pad, plural
+from classicnets.text import _, byte_count, labeled, pad, plural
 
 HELP = "check versions, device, memory, write access and the sources of the data sets"
 OPTIONS: tuple[type, ...] = ()
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return 1 if problems else 0
     console = report.tables.console()
     for name, value in [*_rows(facts), *((_("problem"), problem) for problem in problems)]:
-        console.print(f"{pad(name + ':', 14)}{value}")
+        console.print(f"{pad(_('{label}:', label=name), 14)}{value}")
     if problems:
         console.print(plural("{n} problem", "{n} problems", len(problems)))
     else:
@@ -57,6 +57,6 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         (_("system"), system),
         (_("versions"), ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         (_("device"), device),
-        *((_("write access"), f"{folder}: {answer}") for folder, answer in facts["write_access"].items()),
-        *((_("data"), f"{name}: {source}") for name, source in facts["data"].items()),
+        *((_("write access"), labeled(folder, _(answer))) for folder, answer in facts["write_access"].items()),
+        *((_("data"), labeled(name, source)) for name, source in facts["data"].items()),
     ]

@@ -14,7 +14,7 @@ from classicnets.options import option
 from classicnets.report.output import print
 from classicnets.spec import NET_FILE, TRUST, ExportOptions
 from classicnets.strict_json import dump
-from classicnets.text import _, again, byte_count, command, plural
+from classicnets.text import _, again, byte_count, command, listed, plural
 
 if TYPE_CHECKING:
     from classicnets.api.models import Exported
@@ -78,8 +78,8 @@ def _print_file(exported: Exported, license: str, run: Path) -> None:
     values = {
         "path": exported.path,
         "size": byte_count(exported.bytes),
-        "how": ", ".join([_("int8")] * exported.int8 + [_("low-rank dense layers")] * exported.low_rank),
-        "license": license,
+        "how": listed([_("int8")] * exported.int8 + [_("low-rank dense layers")] * exported.low_rank),
+        "license": _license(license),
     }
     if values["how"]:
         console.print(_("{path}   {size} ({how}), license {license}", **values))
@@ -96,10 +96,14 @@ def _print_file(exported: Exported, license: str, run: Path) -> None:
         console.print(_("next: {code}   # pixels: uint8 [N, 3, height, width], RGB", code=code))
 
 
+def _license(license: str) -> str:
+    return _("unknown") if license == "unknown" else license
+
+
 def _print_page(exported: Exported, options: ExportOptions, runs: list[Path]) -> None:
     """Print the checks of each network of a web page, what else is in it, and how it is opened."""
     console = report.tables.console()
-    values = {"path": exported.path, "size": byte_count(exported.bytes), "license": options.license}
+    values = {"path": exported.path, "size": byte_count(exported.bytes), "license": _license(options.license)}
     console.print(_("{path}   {size}, license {license}", **values))
     for network, run in zip(exported.networks, runs, strict=True):
         if len(runs) > 1:

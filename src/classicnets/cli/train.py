@@ -403,7 +403,11 @@ def _dry_run(plan: Plan, output: Output, options: Train, processes: int, *, as_j
         else:
             console.print(_("next: {command}", command=start))
         return 0
-    rows = [[key, _value_text(getattr(plan.recipe, key)), source] for key, source in plan.setting_sources.items()]
+    sources = {"recipe": _("recipe"), "machine": _("machine"), "network": _("network")}
+    rows = [
+        [key, _value_text(getattr(plan.recipe, key)), sources.get(source, source)]
+        for key, source in plan.setting_sources.items()
+    ]
     rows += [[f"net.{key}", _value_text(value), "--set"] for key, value in plan.net_spec.variation.items()]
     console.print()
     console.print(report.tables.table([_("setting"), _("value"), _("from")], rows))

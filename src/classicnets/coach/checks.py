@@ -11,7 +11,7 @@ from classicnets.coach import causes
 from classicnets.coach.task import Cause, Finding, Sample, Task
 from classicnets.events import Epoch
 from classicnets.inspection.health import Health
-from classicnets.text import _, command
+from classicnets.text import _, clauses, command
 
 _LOSS_GROWTH = 10.0  # times the chance loss, mean over the epoch so far
 _LOST = 3.0  # times the loss of trained weights before the first step
@@ -28,7 +28,7 @@ _VANISHED = 0.1  # of the size of the initial weights
 
 def describe(cause: Cause, message: str) -> str:
     """The message with the sentence of its cause."""
-    return f"{message}; {cause.sentence}" if cause.sentence else message
+    return clauses((message, cause.sentence))
 
 
 def check_loss(task: Task, sample: Sample, loss: float, first: float | None) -> Finding | None:

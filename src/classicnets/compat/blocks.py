@@ -22,7 +22,7 @@ def corr2d(X: Tensor, K: Tensor) -> Tensor:
             "CN204",
             _("corr2d needs two matrices, and the kernel must fit into the image"),
             where=_("X: {x}, K: {k}", x=text.shape(X.shape), k=text.shape(K.shape)),
-            why=_("it has neither batch nor channels: channels are the subject of the section after it"),
+            why=_("it has neither batch nor channels: channels are the subject of a later section"),
             hint="d2l.corr2d(X[0, 0], K[0, 0])" if X.ndim == K.ndim == 4 else "print(X.shape, K.shape)",
         )
     windows = X.unfold(0, K.shape[0], 1).unfold(1, K.shape[1], 1)

@@ -19,7 +19,7 @@ from classicnets.models.graph_kinds import with_defaults
 from classicnets.options import option_words
 from classicnets.runs.folder import open_run
 from classicnets.spec import ConvertOptions
-from classicnets.text import _, command, join, plural
+from classicnets.text import _, clauses, command, join, plural
 from classicnets.values import Preprocess, Recipe
 from classicnets.weights.besides import besides
 from classicnets.weights.source import Source, read, read_definition
@@ -104,7 +104,7 @@ def convert(path: Path, options: ConvertOptions) -> Converted:
         network = edits.subtract_mean(network, mean_image)
         changes.append(_("the network subtracts the mean image itself, and so do exported files"))
     if others := besides(path):
-        notes.append(_("also in the file, and not used: {entries}", entries="; ".join(others)))
+        notes.append(_("also in the file, and not used: {entries}", entries=clauses(others)))
     if not options.classes and not source.run:
         notes.append(_("the classes are called 0 to {last}; --classes names them", last=len(classes) - 1))
     return Converted(

@@ -12,6 +12,7 @@ from classicnets.conversion import edits
 from classicnets.conversion.network import Network, by_node, of_graph
 from classicnets.errors import DataError, UsageError
 from classicnets.models.graph import Node
+from classicnets.models.messages import reason
 from classicnets.models.registry import NETS
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import ConvertOptions
@@ -122,7 +123,7 @@ def _of_nodes(source: Source, shape: tuple[int, int, int]) -> Network:
             "CN306",
             _("the graph is no network for images of {shape}", shape=shape_text(shape)),
             where=str(source.graph_path),
-            why=str(error),
+            why=reason(error, _),
             hint=_("{option}   # images of another size", option=command("--set", "image_size=227")),
         ) from error
 

@@ -16,6 +16,7 @@ from classicnets.errors import UsageError
 from classicnets.models.graph import DATA, Node, build, module_name
 from classicnets.models.graph_kinds import KINDS, Shape, with_defaults
 from classicnets.models.graph_layers import Concat, Eltwise
+from classicnets.models.messages import reason
 from classicnets.models.modules import complete, restored_modes, unwrap
 from classicnets.text import _, command
 
@@ -50,7 +51,7 @@ def nodes_of(net: nn.Module, shape: tuple[int, int, int]) -> tuple[list[Node], d
         try:
             graph = _Tracer().trace(net)
         except Exception as error:  # whatever forward() raises
-            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            why = reason(error, _).strip().partition("\n")[0] or type(error).__name__
             raise _not_followed(net, why) from error
         reader.read(graph)
         if all(not tensor.is_meta for tensor in net.state_dict().values()):
@@ -133,7 +134,7 @@ class _Reader:
         try:
             kind, settings = equivalent(layer, self.bordered(inputs, shapes[0]))
         except ValueError as error:
-            raise refusal(name, type(layer).__name__, str(error)) from error
+            raise refusal(name, type(layer).__name__, reason(error, _)) from error
         settings = self.without_borders(inputs, kind, settings, shapes)
         if kind == NOTHING:
             self.sources[step] = sources[0]
@@ -141,7 +142,7 @@ class _Reader:
         try:
             self.shapes[name] = KINDS[kind].layer(with_defaults(kind, settings), shapes).shape
         except ValueError as error:
-            raise refusal(name, type(layer).__name__, str(error)) from error
+            raise refusal(name, type(layer).__name__, reason(error, _)) from error
         self.nodes.append(Node(name=name, kind=kind, inputs=sources, settings=settings))
         self.sources[step] = name
         path = step.target if step.op == "call_module" else ""
@@ -166,7 +167,7 @@ class _Reader:
                 try:
                     settings = with_border(settings, shape, around) if any(around) else settings
                 except ValueError as error:
-                    raise refusal(name, type(layer).__name__, str(error)) from error
+                    raise refusal(name, type(layer).__name__, reason(error, _)) from error
         return settings
 
     def layer(self, step: fx.Node) -> tuple[str, nn.Module]:
@@ -187,7 +188,7 @@ class _Reader:
         try:
             layer = make(*step.args[len(inputs) if make is _add else 1 :], **step.kwargs)
         except (TypeError, ValueError) as error:
-            raise refusal(place, used, str(error)) from error
+            raise refusal(place, used, reason(error, _)) from error
         sizes = [math.prod(self.shapes[self.sources[each]]) for each in inputs if each in self.sources]
         if make is _view and step.args[2] not in (-1, *sizes):
             raise refusal(place, used, _("it does not flatten each image as a whole"))
@@ -225,7 +226,7 @@ def _check(net: nn.Module, shape: tuple[int, int, int], reader: _Reader) -> None
         with torch.device("meta"):
             built = build(reader.nodes, shape).eval()
     except ValueError as error:
-        raise _not_followed(net, str(error)) from error
+        raise _not_followed(net, reason(error, _)) from error
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 255 - 128
     try:
         with torch.no_grad():
@@ -236,7 +237,7 @@ def _check(net: nn.Module, shape: tuple[int, int, int], reader: _Reader) -> None
     except UsageError:  # of a network that takes only images of its own size
         raise
     except (RuntimeError, TypeError, ValueError) as error:
-        raise _not_followed(net, str(error).strip().partition("\n")[0]) from error
+        raise _not_followed(net, reason(error, _).strip().partition("\n")[0]) from error
     is_equal = isinstance(expected, Tensor) and expected.shape == outputs.shape
     finite = expected[expected.isfinite()] if is_equal else image
     spread = float(finite.max() - finite.min()) if finite.numel() else 0.0

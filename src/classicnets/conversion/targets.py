@@ -17,6 +17,7 @@ from classicnets.conversion.published import GLUON, TORCHVISION, match
 from classicnets.errors import MachineError, UsageError
 from classicnets.files import cannot_write, check_target, move_into_place, temporary_file
 from classicnets.models.graph import DATA, Graph, Node
+from classicnets.models.messages import reason
 from classicnets.models.modules import unwrap
 from classicnets.spec import WEIGHT_TARGETS
 from classicnets.text import _, nearest
@@ -81,7 +82,7 @@ def write(
     except UsageError:
         raise
     except ValueError as error:
-        raise UsageError("CN219", str(error), hint=export_hint()) from error
+        raise UsageError("CN219", reason(error, _), hint=export_hint()) from error
     _write_all(writers)
     return [*writers]
 

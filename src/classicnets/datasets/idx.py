@@ -155,8 +155,8 @@ def _label_fault(labels: npt.NDArray[np.uint8], image_count: int, classes: int) 
         return _("labels have 1 dimension, but the header declares {n}", n=labels.ndim)
     if len(labels) != image_count:
         return plural(
-            "there is {n} label for {images:,} images",
-            "there are {n:,} labels for {images:,} images",
+            "the numbers of images and labels differ: {n} label, {images:,} images",
+            "the numbers of images and labels differ: {n:,} labels, {images:,} images",
             len(labels),
             images=image_count,
         )

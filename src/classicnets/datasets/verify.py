@@ -11,7 +11,7 @@ from typing import NamedTuple
 from classicnets.datasets.catalog import DATASETS, IDX_NAMES, DataFile, Dataset
 from classicnets.datasets.formats import is_gzip, sha256_of
 from classicnets.errors import DataError
-from classicnets.text import _
+from classicnets.text import _, clauses, labeled
 
 
 class Owner(NamedTuple):
@@ -101,4 +101,4 @@ def describe_faults(faults: Mapping[str, FileFault], dataset: Dataset) -> str:
     """Return all faults on one line."""
     if len(faults) == len(dataset.files) and all(fault.missing for fault in faults.values()):
         return _("no files")
-    return "; ".join(_("{file}: {fault}", file=name, fault=fault.message) for name, fault in faults.items())
+    return clauses(labeled(name, fault.message) for name, fault in faults.items())

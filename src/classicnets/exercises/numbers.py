@@ -10,7 +10,7 @@ from classicnets.exercises.kinds import Numbers
 from classicnets.exercises.quantities import Quantity, intensity_lines, layer_names
 from classicnets.exercises.result import Result
 from classicnets.inspection.shapes import Row, Table
-from classicnets.text import _, command, nearest
+from classicnets.text import _, command, labeled, listed, nearest
 
 
 def check(exercise: Numbers, table: Table, answers: Mapping[str, object]) -> Result:
@@ -123,6 +123,6 @@ def _not_valid(exercise: Numbers, key: str, answer: object, reason: str, names: 
         "CN204",
         _("{answer!r} is no answer to {key}", answer=answer, key=key),
         where=_(exercise.quantities[key].help),
-        why=_("{reason}: {names}", reason=reason, names=", ".join(names)) if names else reason,
+        why=labeled(reason, listed(names)) if names else reason,
         hint=command("classicnets", "exercise", "check", exercise.id, "--answer", f"{key}={near}"),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from classicnets import strict_json
 from classicnets.errors import UsageError
 from classicnets.files import temporary_folder
-from classicnets.text import _, command, duration
+from classicnets.text import _, clauses, command, duration
 
 NETWORK = "net"  # the name that each file gives its network
 
@@ -117,12 +117,12 @@ def check_file(exercise_id: str, path: Path, options: Sequence[str], seconds: fl
 
 def _student(name: str, values: Any) -> Student:
     if "error" in values:
-        what = "; ".join(filter(None, (str(values["what"]), str(values["where"]))))
+        what = clauses((str(values["what"]), str(values["where"])))
         return Student(name=name, passed=None, missing=(what,), error=str(values["error"]))
     verdicts = values["facts"].get("verdicts", [])
     return Student(
         name=name,
         passed=values["passed"],
         missing=tuple(values["missing"]),
-        accuracy="; ".join(verdicts),
+        accuracy=clauses(verdicts),
     )

@@ -14,7 +14,7 @@ from classicnets.inspection.arithmetic import format_size
 from classicnets.inspection.shapes import Row, Table
 from classicnets.inspection.windows import layer_type
 from classicnets.models.modules import complete, copy_module, in_dtype_of, unwrap
-from classicnets.text import _
+from classicnets.text import _, labeled
 
 _ACTIVATIONS = tuple(name for name in nn.modules.activation.__all__ if name != "MultiheadAttention")
 _IMAGES = 4  # of the probe
@@ -144,7 +144,7 @@ def _differences(aspect: str, book: Traits, yours: Traits) -> Iterator[str]:
         # more layers have more activations of the same kind, which is no change of the activation
         same = set(old_counts) == set(new_counts) if aspect == "activation" else old_counts == new_counts
         if not same:
-            yield f"{_name(aspect)}: {_counts(old_counts)} -> {_counts(new_counts)}"
+            yield labeled(_name(aspect), f"{_counts(old_counts)} -> {_counts(new_counts)}")
     elif aspect == "dropout":
         if book.dropout != yours.dropout:
             yield _("dropout: no -> yes") if yours.dropout else _("dropout: yes -> no")
@@ -170,9 +170,9 @@ def _layer_differences(aspect: str, book: Traits, yours: Traits) -> Iterator[str
     if len(old) == len(new):
         for number, (before, after) in enumerate(zip(old, new, strict=True), 1):
             if before != after:
-                yield f"{prefix}{number}: {label} {before} -> {after}"
+                yield labeled(f"{prefix}{number}", f"{label} {before} -> {after}")
     elif set(old) != set(new) and aspect not in ("widths", "channels", "padding", "stride"):
-        yield f"{prefix}: {label} {', '.join(old)} -> {', '.join(new)}"
+        yield labeled(prefix, f"{label} {', '.join(old)} -> {', '.join(new)}")
 
 
 def _name(aspect: str) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from classicnets.errors import CheckFailed
 from classicnets.export import low_rank
-from classicnets.text import _, command
+from classicnets.text import _, clauses, command
 
 _MAX_ATTEMPTS = 6  # attempts to reach the size with low-rank layers
 
@@ -89,7 +89,7 @@ def best(candidates: Sequence[Candidate], limit: int) -> Candidate:
             "CN104",
             _("no version of the network fits into {limit:,} bytes", limit=limit),
             where=_("the smallest file has {size:,} bytes: {name}", size=smallest.bytes, name=smallest.name),
-            why="; ".join(
+            why=clauses(
                 _("{name}: {size:,} bytes", name=candidate.name, size=candidate.bytes) for candidate in candidates
             ),
             hint=command("--size-budget", f"{smallest.bytes}B"),

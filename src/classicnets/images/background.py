@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classicnets.text import _
+from classicnets.text import _, in_context
 from classicnets.values import BLACK, GRAY, LUMA, WHITE, rgb
 
 CANDIDATES = (BLACK, WHITE, GRAY)  # gray only if both others hide images
@@ -50,4 +50,9 @@ def hidden(values: Contrasts, color: str) -> bool:
 
 def name(color: str) -> str:
     """Return a color in words, if it has a word."""
-    return {BLACK: _("black"), WHITE: _("white"), GRAY: _("gray")}.get(color, color)
+    return {BLACK: _("black"), WHITE: _("white"), GRAY: in_context("background", "gray")}.get(color, color)
+
+
+def setting(color: str) -> str:
+    """Return a color as it is typed: --set background=white."""
+    return {BLACK: "black", WHITE: "white", GRAY: "gray"}.get(color, color)

@@ -25,7 +25,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from classicnets.text import _, command
+from classicnets.text import N_, _, command
 
 START_BYTES = 512  # from which a format is recognized
 HEIC_INSTALLATION = command("pip", "install", "classicnets[heic]")
@@ -33,7 +33,7 @@ MAX_SIDE = 100_000  # pixels; a step of resizing may need this times the target 
 _MAX_DECODING_BYTES = 10**9
 
 _TIFF_NEW_SUBFILE_TYPE, _TIFF_SUB_IFDS, _DNG_VERSION = 254, 330, 50706
-_RAW = "a camera's raw data"
+_RAW = N_("a camera's raw data")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -123,14 +123,14 @@ _OTHER_CONTENT = [
         (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!doctype svg[^>]*>\s*)?<svg", "SVG"),
         (rb"8BPS", "Photoshop (PSD)"),
         (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-        (rb"\0\0\x01\0[^\0]\0", "an icon (ICO)"),
+        (rb"\0\0\x01\0[^\0]\0", N_("an icon (ICO)")),
         (rb"v/1\x01", "OpenEXR"),
         (rb"gimp xcf", "GIMP (XCF)"),
         (rb"DDS ", "DDS"),
         (rb"qoif", "QOI"),
         (rb"SIMPLE  =", "FITS"),
         (rb".{128}DICM", "DICOM"),
-        (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile"),
+        (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", N_("a Windows metafile")),
         (rb"FUJIFILMCCD-RAW|IIU\0|IIR[OS]|MMOR|.{4}ftypcrx |II\*\0.{4}CR", _RAW),
     )
 ]
@@ -269,7 +269,7 @@ def _is_raw(opened: Any) -> bool:
 
 
 def _unsupported(name: str) -> str:
-    return _("it contains {format}, which is not read; save it as a JPEG or PNG image", format=name)
+    return _("it contains {format}, which is not read; save it as a JPEG or PNG image", format=_(name))
 
 
 def _other_content(start: bytes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from classicnets.errors import DataError
 from classicnets.images.automatic_split import Classes, Copies, key, split_off_test
 from classicnets.images.names import natural_key, printable, relative_path
-from classicnets.text import _, command, nearest, plural
+from classicnets.text import _, command, listed, nearest, plural
 
 _MAX_FAULTS = 5  # listed in an error
 _MAX_PAIRS = 10  # output-class pairs that a note lists in full
@@ -166,7 +166,7 @@ def build_layout(
         faults += _unknown_classes(split_names["validation"], validation, train)
         if validation and (missing := _missing_classes(validation, train)):
             split = split_names["validation"]
-            notes = [*notes, _("{split} has no images of {classes}", split=split, classes=", ".join(missing))]
+            notes = [*notes, _("{split} has no images of {classes}", split=split, classes=listed(missing))]
     if test is not None:
         faults += _test_faults(split_names["test"], test, train)
     else:
@@ -259,7 +259,7 @@ def _numeric_classes_note(classes: tuple[str, ...]) -> str:
     """Which output belongs to which class, where class names are numbers."""
     pairs = [_("output {i} is {name}", i=i, name=name) for i, name in enumerate(classes)]
     pairs = pairs if len(pairs) <= _MAX_PAIRS else [*pairs[:3], "...", pairs[-1]]
-    return _("the class names are numbers: {pairs}", pairs=", ".join(pairs))
+    return _("the class names are numbers: {pairs}", pairs=listed(pairs))
 
 
 def _similar_names_notes(classes: tuple[str, ...]) -> list[str]:

@@ -115,7 +115,7 @@ def no_gradient(net: nn.Module, name: str) -> UsageError:
     return UsageError(
         "CN209",
         _("no parameter of {name} gets a gradient, so nothing can be learned", name=name),
-        why=_("all parameters are frozen: requires_grad is false")
+        why=_("all parameters are frozen: requires_grad is False")
         if frozen
         else _("forward() cuts the gradient, with detach(), .data, torch.no_grad() or argmax()"),
         hint="net.requires_grad_(True)" if frozen else _("compute the logits from the layers' outputs directly"),

@@ -19,7 +19,7 @@ from classicnets.text import _
 from classicnets.text import shape as shape_text
 
 
-def guard(net: nn.Module, input_shape: Sequence[int], *, name: str = "the network") -> nn.Module:
+def guard(net: nn.Module, input_shape: Sequence[int], *, name: str = "") -> nn.Module:
     """Make `net` reject every input that is not a batch of exactly `input_shape`, and return it.
 
     Many networks run on sizes they were not built for: global pooling and dropped borders hide the mistake. The hook
@@ -41,7 +41,7 @@ def guarded(net: nn.Module) -> Guard | None:
     """Return the guard of a network; None if it has none."""
     for hook in net._forward_pre_hooks.values():
         if isinstance(hook, partial) and hook.func is _check_shape:
-            return Guard(hook.keywords["shape"], hook.keywords["name"])
+            return Guard(hook.keywords["shape"], hook.keywords["name"] or _("the network"))
     return None
 
 
@@ -56,6 +56,7 @@ _refuse_other = _check_shape  # the name in networks that earlier versions pickl
 
 
 def _shape_error(net: nn.Module, input_shape: Shape, shape: Shape, name: str) -> UsageError:
+    name = name or _("the network")
     size = shape_text(shape)
     if input_shape == shape:
         what = _("{name} takes batches and got one {size} image without a batch axis", name=name, size=size)

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from classicnets.errors import UsageError
+from classicnets.models.messages import reason
 from classicnets.models.modules import tensor_copies
 from classicnets.text import _
 
@@ -72,7 +73,7 @@ def tensors(value: object) -> list[torch.Tensor]:
 
 def one_line(error: object) -> str:
     """Return the text of an error on one line."""
-    return " ".join(str(error).split())
+    return " ".join((reason(error, _) if isinstance(error, BaseException) else str(error)).split())
 
 
 @contextmanager

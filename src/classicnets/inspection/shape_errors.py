@@ -28,7 +28,7 @@ from classicnets.inspection.meta import Shape, one_line, without_data
 from classicnets.inspection.nearest_size import SEARCH_RADIUS, NearestFit, nearest_fit
 from classicnets.inspection.shapes import Failure, Table, try_trace
 from classicnets.inspection.source_lines import reshaping_call
-from classicnets.text import _, command, plural
+from classicnets.text import _, clauses, command, plural
 from classicnets.text import shape as shape_text
 
 _USUAL_SIZES = (224, 28, 32)  # height and width for which networks are made: ImageNet, MNIST, CIFAR
@@ -65,7 +65,7 @@ def check_input(
     net: nn.Module,
     input_shape: Sequence[int],
     *,
-    name: str = "the network",
+    name: str = "",
     resize: Callable[[Shape], str] = command_line_sizes,
 ) -> Table:
     """Return the layer table of `net` for one image, or raise an error that explains why the image does not fit.
@@ -75,7 +75,7 @@ def check_input(
     Args:
         net: any module.
         input_shape: shape of one image, without the batch axis.
-        name: how the error names the network.
+        name: how the error names the network; "" for "the network".
         resize: returns how the user gets images of a shape that fits.
 
     Raises:
@@ -84,7 +84,7 @@ def check_input(
     """
     outcome = try_trace(net, input_shape)
     if isinstance(outcome, Failure):
-        raise _shape_error(outcome, name, resize)
+        raise _shape_error(outcome, name or _("the network"), resize)
     return outcome
 
 
@@ -357,7 +357,7 @@ def _size_hint(failure: Failure, fit: NearestFit, resize: Callable[[Shape], str]
     if shape[0] == 1 != fit.shape[0]:
         expand = f"x.expand(-1, {fit.shape[0]}, -1, -1)"
         hints.append(_("{expand} repeats the grayscale channel", expand=expand))
-    return "; ".join(hints)
+    return clauses(hints)
 
 
 def _layer_name(failure: Failure) -> str:

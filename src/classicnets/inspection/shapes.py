@@ -20,7 +20,7 @@ from classicnets.inspection.meta import Shape, batch_length, one_line
 from classicnets.inspection.observer import Call, Observer, declares_macs, is_layer, layers, own_parameters
 from classicnets.models.graph_layers import ChannelScale
 from classicnets.models.modules import unwrap
-from classicnets.text import _
+from classicnets.text import _, clauses
 from classicnets.text import shape as shape_text
 
 # Their outputs are not units: they only transform the outputs of the layer before them.
@@ -211,7 +211,7 @@ def _run_batch(batch: int, net: nn.Module, shape: Shape, device: str, notes: tup
         input_shape=shape,
         output_shape=tuple(outputs[0].shape[1:]),
         unlisted=dict(unlisted),
-        note="; ".join([*notes, *_enlarging_layers(rows)]),
+        note=clauses([*notes, *_enlarging_layers(rows)]),
     )
 
 

@@ -13,7 +13,7 @@ from torch.nn.modules import activation, batchnorm, dropout, instancenorm, norma
 
 from classicnets.inspection.meta import Shape
 from classicnets.inspection.shapes import Row, Table
-from classicnets.text import N_, _, plural
+from classicnets.text import N_, _, full_stop, phrases, plural, sentences
 from classicnets.text import shape as shape_text
 
 INK, GRAY = "#1f2933", "#52606d"
@@ -224,7 +224,7 @@ def _label(row: Row, has_inner_rows: bool) -> tuple[str, ...]:
         return (word,)
     window = shape_text(kernel) if len(kernel) > 1 else _("size {size}", size=kernel[0])
     settings = list(_settings(row))
-    lines = tuple(", ".join(settings[k : k + 2]) for k in range(0, len(settings), 2))
+    lines = tuple(phrases(settings[k : k + 2]) for k in range(0, len(settings), 2))
     return (word, window, *lines) if box_style == "other" else (f"{window} {word}", *lines)
 
 
@@ -250,14 +250,14 @@ def _setting(name: str, value: object) -> str:
 
 def notes(table: Table, net: Sequence[Stage], last: bool) -> str:
     """Return the notes on a network, and after the last network those on the figure."""
-    sentences = [table.note + "."] if table.note else []
+    notes = [full_stop(table.note)] if table.note else []
     if any(stage.dashed for stage in net):
-        sentences.append(_("A dashed line means that the input of the layer is not the box before it."))
+        notes.append(_("A dashed line means that the input of the layer is not the box before it."))
     if table.unlisted:
         operations = ", ".join(f"{name} x{n}" for name, n in table.unlisted.items())
-        sentences.append(_("Not drawn (in forward(), outside any layer): {operations}.", operations=operations))
+        notes.append(_("Not drawn (in forward(), outside any layer): {operations}.", operations=operations))
     uncalled = [row for row in table.rows if not (row.inputs or row.outputs)]
-    sentences += [
+    notes += [
         plural(
             "Not called: {layer} ({kind}, {n} parameter).",
             "Not called: {layer} ({kind}, {n:,} parameters).",
@@ -268,8 +268,8 @@ def notes(table: Table, net: Sequence[Stage], last: bool) -> str:
         for row in uncalled
     ]
     if last:
-        sentences.append(_("Sizes, channels and units are drawn on a square-root scale."))
-    return " ".join(sentences)
+        notes.append(_("Sizes, channels and units are drawn on a square-root scale."))
+    return sentences(notes)
 
 
 def facts(stage: Stage) -> Iterator[str]:

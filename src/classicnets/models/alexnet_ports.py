@@ -12,6 +12,7 @@ from torch import nn
 
 from classicnets.models.alexnet import dense_layers, pooled_size
 from classicnets.models.lrn import LRN
+from classicnets.models.messages import ModelError
 
 
 class ShrinkingPool(nn.AdaptiveAvgPool2d):
@@ -26,7 +27,13 @@ class ShrinkingPool(nn.AdaptiveAvgPool2d):
         """Map [N, C, H, W] to [N, C, size, size]; an input of this size does not change. Raises ValueError below it."""
         height, width = self.output_size
         if x.shape[-2] < height or x.shape[-1] < width:
-            raise ValueError(f"{x.shape[-2]}x{x.shape[-1]} is less than {height}x{width}: pooling would copy pixels")
+            raise ModelError(
+                "{rows}x{columns} is less than {height}x{width}: pooling would copy pixels",
+                rows=x.shape[-2],
+                columns=x.shape[-1],
+                height=height,
+                width=width,
+            )
         return super().forward(x)
 
 

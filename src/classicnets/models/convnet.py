@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from classicnets.models.messages import ModelError
+
 
 def convnet_48(num_classes: int = 10, in_channels: int = 3, image_size: int = 48) -> nn.Sequential:
     """Our own network, not from a paper: five 3x3 convolutions for the folder of images that you have.
@@ -16,7 +18,10 @@ def convnet_48(num_classes: int = 10, in_channels: int = 3, image_size: int = 48
     Input: [N, in_channels, image_size, image_size]. Output: logits [N, num_classes].
     """
     if image_size < 8:
-        raise ValueError(f"three poolings need images of at least 8x8 pixels, not {image_size}x{image_size}")
+        raise ModelError(
+            "three poolings need images of at least 8x8 pixels, not {image_size}x{image_size}",
+            image_size=image_size,
+        )
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(in_channels, 32, kernel_size=3, padding=1, bias=False),  # 32 x 48 x 48

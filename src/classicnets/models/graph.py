@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from classicnets.models.graph_kinds import KINDS, Layer, Shape, with_defaults
+from classicnets.models.messages import Message, ModelError
 
 DATA = "data"  # the input that is the image
 MAX_NODES = 10_000
@@ -86,7 +87,7 @@ class Graph:
         """
         name, shape, nodes = (values.get(key) for key in ("name", "input", "nodes"))
         if not isinstance(name, str) or not isinstance(shape, list | tuple) or not isinstance(nodes, list | tuple):
-            raise ValueError("a graph is an object with a name, the shape of its input, and a list of nodes")
+            raise ModelError("a graph is an object with a name, the shape of its input, and a list of nodes")
         graph = cls(name=name, input=_checked_input(shape), nodes=tuple(map(_node, nodes)))
         _check_name(name)
         _steps(graph.nodes, graph.input)
@@ -162,13 +163,12 @@ def _steps(nodes: Sequence[Node], input: Sequence[int]) -> list[_Step]:
     """The modules of a graph in the order of computation, with a flattening before each dense layer that needs it."""
     shapes: dict[str, Shape] = {DATA: _checked_input(input)}
     if not 1 <= len(nodes) <= MAX_NODES:
-        raise ValueError(f"the graph has {len(nodes):,} nodes; allowed are 1 to {MAX_NODES:,}")
+        raise ModelError("the graph has {n:,} nodes; allowed are 1 to {most:,}", n=len(nodes), most=MAX_NODES)
     names = _module_names(nodes)
     taken, places = set(names.values()), {node.name: i for i, node in enumerate(nodes)}
     steps: list[_Step] = []
     weights = 0
     for i, node in enumerate(nodes):
-        label = f"node {node.name!r} ({node.kind[:40]}): "
         try:
             settings = with_defaults(node.kind, node.settings)
             _check_inputs(node, places, i)
@@ -180,10 +180,13 @@ def _steps(nodes: Sequence[Node], input: Sequence[int]) -> list[_Step]:
             layer = KINDS[node.kind].layer(settings, [shapes[name] for name in inputs])
             weights += layer.weights
             if weights > MAX_WEIGHTS:
-                raise ValueError(f"with it, the network has {weights:,} weights; allowed are {MAX_WEIGHTS:,}")
+                raise ModelError(
+                    "with it, the network has {n:,} weights; allowed are {most:,}", n=weights, most=MAX_WEIGHTS
+                )
             _check_size(layer.shape)
         except ValueError as error:
-            raise ValueError(f"{label}{error}") from error
+            fields = {"name": node.name, "kind": node.kind[:40], "problem": error.args[0]}
+            raise ModelError("node {name!r} ({kind}): {problem}", **fields) from error
         shapes[names[node.name]] = layer.shape
         steps.append(_Step(names[node.name], inputs, layer))
     _check_outputs(nodes)
@@ -196,42 +199,58 @@ def _module_names(nodes: Sequence[Node]) -> dict[str, str]:
     for node in nodes:
         _check_name(node.name)
         if node.name == DATA:
-            raise ValueError(f"a node is called {DATA!r}, which is the name of the image")
+            raise ModelError("a node is called {name!r}, which is the name of the image", name=DATA)
         if node.name in names:
-            raise ValueError(f"two nodes are called {node.name!r}")
+            raise ModelError("two nodes are called {name!r}", name=node.name)
         names[node.name] = module_name(node.name)
     counts = Counter(names.values())
     if same := [name for name, module in names.items() if counts[module] > 1]:
-        raise ValueError(f"the nodes {same[0]!r} and {same[1]!r} both become a module {names[same[0]]!r}")
+        raise ModelError(
+            "the nodes {first!r} and {second!r} both become a module {module!r}",
+            first=same[0],
+            second=same[1],
+            module=names[same[0]],
+        )
     return names
 
 
 def _check_name(name: str) -> None:
     if len(name) > _MAX_NAME:
-        raise ValueError(f"the name {name[:40]!r}... has {len(name):,} characters; allowed are {_MAX_NAME}")
+        raise ModelError(
+            "the name {name!r}... has {n:,} characters; allowed are {most}",
+            name=name[:40],
+            n=len(name),
+            most=_MAX_NAME,
+        )
     if not name.isprintable():
-        raise ValueError(f"the name {name!r} has characters that cannot be printed")
+        raise ModelError("the name {name!r} has characters that cannot be printed", name=name)
 
 
 def _check_inputs(node: Node, places: Mapping[str, int], place: int) -> None:
     kind = KINDS[node.kind]
     if not kind.least <= len(node.inputs) <= kind.most:
-        allowed = str(kind.least) if kind.least == kind.most else f"{kind.least} to {kind.most}"
-        raise ValueError(f"it has {len(node.inputs)} inputs; allowed are {allowed}")
+        span = Message("{least} to {most}", least=kind.least, most=kind.most)
+        allowed = str(kind.least) if kind.least == kind.most else span
+        raise ModelError("it has {n} inputs; allowed are {allowed}", n=len(node.inputs), allowed=allowed)
     for name in node.inputs:
         if name != DATA and name not in places:
-            raise ValueError(f"it reads {name[:_MAX_NAME]!r}, and there is no such node")
+            raise ModelError("it reads {name!r}, and there is no such node", name=name[:_MAX_NAME])
         if name != DATA and places[name] >= place:
-            after = "itself" if places[name] == place else f"{name!r}, which comes after it"
-            raise ValueError(f"it reads {after}; nodes are listed in the order of computation, without cycles")
+            after = Message("{name!r}, which comes after it", name=name)
+            raise ModelError(
+                "it reads {after}; nodes are listed in the order of computation, without cycles",
+                after=Message("itself") if places[name] == place else after,
+            )
 
 
 def _check_size(shape: Shape) -> None:
     """Check that one output fits into memory."""
     if math.prod(shape) > _MAX_VALUES:
-        raise ValueError(f"its output has {math.prod(shape):,} values; allowed are {_MAX_VALUES:,}")
+        raise ModelError("its output has {n:,} values; allowed are {most:,}", n=math.prod(shape), most=_MAX_VALUES)
     if max(shape[1:], default=0) > _MAX_SIDE:
-        raise ValueError(f"its output is {max(shape[1:]):,} pixels high or wide; allowed are {_MAX_SIDE:,}")
+        raise ModelError(
+            "its output is {n:,} pixels high or wide; allowed are {most:,}", n=max(shape[1:]), most=_MAX_SIDE
+        )
 
 
 def _check_outputs(nodes: Sequence[Node]) -> None:
@@ -239,7 +258,7 @@ def _check_outputs(nodes: Sequence[Node]) -> None:
     read = {name for node in nodes for name in node.inputs}
     if unread := [node.name for node in nodes[:-1] if node.name not in read]:
         names = ", ".join(repr(name) for name in [*unread[:4], nodes[-1].name])
-        raise ValueError(f"the graph has {len(unread) + 1} outputs, and a network has one: {names}")
+        raise ModelError("the graph has {n} outputs, and a network has one: {names}", n=len(unread) + 1, names=names)
 
 
 def _free_name(candidates: Sequence[str], taken: set[str]) -> str:
@@ -254,7 +273,9 @@ def _free_name(candidates: Sequence[str], taken: set[str]) -> str:
 def _checked_input(shape: Sequence[Any]) -> tuple[int, int, int]:
     is_shape = len(shape) == 3 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape)
     if not is_shape or math.prod(shape) > _MAX_VALUES or max(shape[1:]) > _MAX_SIDE:
-        raise ValueError(f"input is {str(list(shape))[:60]}; allowed are channels, height and width, each at least 1")
+        raise ModelError(
+            "input is {shape}; allowed are channels, height and width, each at least 1", shape=str(list(shape))[:60]
+        )
     channels, height, width = shape
     return channels, height, width
 
@@ -262,9 +283,9 @@ def _checked_input(shape: Sequence[Any]) -> tuple[int, int, int]:
 def _node(values: Any) -> Node:
     keys: dict[str, Any] = {"name": str, "kind": str, "inputs": (list, tuple), "settings": dict}
     if not isinstance(values, Mapping) or not all(isinstance(values.get(key), kind) for key, kind in keys.items()):
-        raise ValueError("a node is an object with name, kind, inputs and settings")
+        raise ModelError("a node is an object with name, kind, inputs and settings")
     if not all(isinstance(name, str) for name in values["inputs"]):
-        raise ValueError(f"node {values['name']!r}: its inputs are the names of nodes")
+        raise ModelError("node {name!r}: its inputs are the names of nodes", name=values["name"])
     if unknown := [key for key in values if key not in keys]:
-        raise ValueError(f"node {values['name']!r}: {unknown[0]!r} is not known")
+        raise ModelError("node {name!r}: {key!r} is not known", name=values["name"], key=unknown[0])
     return Node(**{**values, "inputs": tuple(values["inputs"])})

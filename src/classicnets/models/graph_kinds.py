@@ -27,6 +27,7 @@ from classicnets.models.graph_layers import (
 )
 from classicnets.models.layers import SameMapNorm, size_text
 from classicnets.models.lrn import LRN
+from classicnets.models.messages import Message, ModelError
 
 _MAX_WINDOW = 2**16  # pixels of a window, a stride or a padding
 _MAX_CHANNELS = 2**31
@@ -71,18 +72,29 @@ def with_defaults(kind: str, settings: Settings) -> dict[str, Any]:
         ValueError: an unknown kind, an unknown or a missing setting, or a value that is not allowed.
     """
     if kind not in KINDS:
-        raise ValueError(f"there is no kind of layer {_short(kind)}; the kinds are {', '.join(KINDS)}")
+        raise ModelError(
+            "there is no kind of layer {kind}; the kinds are {kinds}", kind=_short(kind), kinds=", ".join(KINDS)
+        )
     known = KINDS[kind].settings
     for name in settings:
         if name not in known:
-            raise ValueError(f"{_short(name)} is not a setting; the settings are {', '.join(known) or 'none'}")
+            raise ModelError(
+                "{name} is not a setting; the settings are {names}",
+                name=_short(name),
+                names=", ".join(known) or Message("none"),
+            )
     values = {}
     for name, setting in known.items():
         values[name] = settings.get(name, setting.default)
         if values[name] is _REQUIRED:
-            raise ValueError(f"{name} is missing; allowed is {setting.allowed}")
+            raise ModelError("{name} is missing; allowed is {allowed}", name=name, allowed=setting.allowed)
         if name in settings and not setting.accepts(values[name]):
-            raise ValueError(f"{name} is {_short(values[name])}; allowed is {setting.allowed}")
+            raise ModelError(
+                "{name} is {value}; allowed is {allowed}",
+                name=name,
+                value=_short(values[name]),
+                allowed=setting.allowed,
+            )
     return values
 
 
@@ -96,7 +108,11 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
 
 
 def _whole(low: int, high: int, default: Any = _REQUIRED) -> _Setting:
-    return _Setting(f"an integer from {low} to {high}", lambda value: _is_whole(value, low, high), default)
+    return _Setting(
+        Message("an integer from {low} to {high}", low=low, high=high),
+        lambda value: _is_whole(value, low, high),
+        default,
+    )
 
 
 def _pair(low: int, default: Any = _REQUIRED) -> _Setting:
@@ -104,7 +120,9 @@ def _pair(low: int, default: Any = _REQUIRED) -> _Setting:
         is_list = isinstance(value, list | tuple) and len(value) == 2
         return is_list and all(_is_whole(n, low, _MAX_WINDOW) for n in value)
 
-    return _Setting(f"[height, width], each an integer from {low} to {_MAX_WINDOW}", accepts, default)
+    return _Setting(
+        Message("[height, width], each an integer from {low} to {high}", low=low, high=_MAX_WINDOW), accepts, default
+    )
 
 
 def _is_real(value: Any) -> bool:
@@ -112,19 +130,24 @@ def _is_real(value: Any) -> bool:
 
 
 def _real(default: Any = _REQUIRED, low: float = -1e30, high: float = 1e30, above: float = -math.inf) -> _Setting:
-    allowed = f"a number above {above:g}" if above > -math.inf else f"a number from {low:g} to {high:g}"
+    span = Message("a number from {low:g} to {high:g}", low=low, high=high)
+    allowed = Message("a number above {above:g}", above=above) if above > -math.inf else span
     return _Setting(allowed, lambda value: _is_real(value) and low <= value <= high and value > above, default)
 
 
 def _flag(default: Any = _REQUIRED) -> _Setting:
-    return _Setting("true or false", lambda value: isinstance(value, bool), default)
+    return _Setting(Message("true or false"), lambda value: isinstance(value, bool), default)
 
 
 def _choice(*values: str, default: Any = _REQUIRED) -> _Setting:
-    return _Setting(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values, default)
+    return _Setting(
+        Message("one of {values}", values=", ".join(values)),
+        lambda value: isinstance(value, str) and value in values,
+        default,
+    )
 
 
-_AXIS = _Setting("an axis from 1 to 3, or from -3 to -1", lambda v: _is_whole(v, -3, 3) and v != 0, 1)
+_AXIS = _Setting(Message("an axis from 1 to 3, or from -3 to -1"), lambda v: _is_whole(v, -3, 3) and v != 0, 1)
 
 
 # --- the layers, each from settings and the shapes of the inputs ------------------------------------------------------
@@ -136,7 +159,12 @@ def _conv(s: Settings, inputs: Sequence[Shape]) -> Layer:
         s[name] for name in ("out", "groups", "kernel", "stride", "padding", "dilation")
     )
     if channels % groups or out % groups:
-        raise ValueError(f"{groups} groups do not divide its {channels} input channels and {out} output channels")
+        raise ModelError(
+            "{groups} groups do not divide its {channels} input channels and {out} output channels",
+            groups=groups,
+            channels=channels,
+            out=out,
+        )
     extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     spans = [n + 2 * p - e for n, p, e in zip(sizes, padding, extents, strict=True)]
     _check_fits(spans, sizes, padding, extents)
@@ -158,21 +186,27 @@ def _pool(s: Settings, inputs: Sequence[Shape]) -> Layer:
     is_max, window = s["mode"] == "max", ("kernel", "stride", "padding", "ceil", "count_padding")
     if s["whole"]:
         if given := [name for name in window if s[name] is not None]:
-            raise ValueError(f"whole pooling reads the whole input, so it has no {given[0]}")
+            raise ModelError("whole pooling reads the whole input, so it has no {name}", name=given[0])
         return Layer((channels, 1, 1), 0, lambda: (nn.AdaptiveMaxPool2d if is_max else nn.AdaptiveAvgPool2d)(1))
     if is_max and s["count_padding"] is not None:
-        raise ValueError("count_padding is a setting of average pooling only")
+        raise ModelError("count_padding is a setting of average pooling only")
     if missing := [name for name in ("kernel", "stride") if s[name] is None]:
-        raise ValueError(f"{missing[0]} is missing; allowed is [height, width], or whole = true instead of a window")
+        raise ModelError(
+            "{name} is missing; allowed is [height, width], or whole = true instead of a window", name=missing[0]
+        )
     kernel, stride, padding, ceil = s["kernel"], s["stride"], s["padding"] or [0, 0], bool(s["ceil"])
     if any(p >= k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"a padding of {size_text(padding)} is not smaller than the window of {size_text(kernel)}")
+        raise ModelError(
+            "a padding of {padding} is not smaller than the window of {window}",
+            padding=size_text(padding),
+            window=size_text(kernel),
+        )
     axes = [Axis(*values, ceil=ceil) for values in zip(sizes, kernel, stride, padding, strict=True)]
     if any(axis.count < 1 for axis in axes):
         _check_fits([-1], sizes, padding, kernel)
     # torch leaves such a window out, and Caffe and MXNet give no number for it
     if ceil and not any(padding) and any(axis.is_shortened for axis in axes):
-        raise ValueError("its last window would start beyond the input, where there is nothing to read")
+        raise ModelError("its last window would start beyond the input, where there is nothing to read")
     wide = any(2 * p > k for p, k in zip(padding, kernel, strict=True))
     arguments: dict[str, Any] = {
         "kernel_size": _plain(kernel),
@@ -197,7 +231,9 @@ def _pad(s: Settings, inputs: Sequence[Shape]) -> Layer:
 def _lrn(s: Settings, inputs: Sequence[Shape]) -> Layer:
     shape, size, alpha, beta, k = _image(inputs[0]), s["size"], s["alpha"], s["beta"], s["k"]
     if size % 2 == 0:
-        raise ValueError(f"size is {size}; an even window is not allowed, because libraries place it differently")
+        raise ModelError(
+            "size is {size}; an even window is not allowed, because libraries place it differently", size=size
+        )
     if s["region"] == "within":
         return Layer(shape, 0, lambda: SameMapNorm(size, alpha, beta, k))
     return Layer(shape, 0, lambda: LRN(size, alpha, beta, k, convention="caffe"))
@@ -205,7 +241,7 @@ def _lrn(s: Settings, inputs: Sequence[Shape]) -> Layer:
 
 def _dense(s: Settings, inputs: Sequence[Shape]) -> Layer:
     if len(inputs[0]) != 1:
-        raise ValueError(f"its input has the shape {size_text(inputs[0])}, and it reads one row of values")
+        raise ModelError("its input has the shape {shape}, and it reads one row of values", shape=size_text(inputs[0]))
     (values,), out, bias = inputs[0], s["out"], s["bias"]
     return Layer((out,), values * out + out * bias, lambda: nn.Linear(values, out, bias=bias))
 
@@ -218,7 +254,9 @@ def _relu(s: Settings, inputs: Sequence[Shape]) -> Layer:
 def _prelu(s: Settings, inputs: Sequence[Shape]) -> Layer:
     count = 1 if s["shared"] else inputs[0][0]
     if s["channels"] not in {None, inputs[0][0]}:
-        raise ValueError(f"channels is {s['channels']}, but its input has {inputs[0][0]}")
+        raise ModelError(
+            "channels is {channels}, but its input has {inputs}", channels=s["channels"], inputs=inputs[0][0]
+        )
     return Layer(inputs[0], count, lambda: nn.PReLU(count))
 
 
@@ -226,7 +264,9 @@ def _batch_norm(s: Settings, inputs: Sequence[Shape]) -> Layer:
     shape = inputs[0]
     kinds = {1: nn.BatchNorm1d, 3: nn.BatchNorm2d}
     if len(shape) not in kinds:
-        raise ValueError(f"its input has the shape {size_text(shape)}; allowed are images and rows of values")
+        raise ModelError(
+            "its input has the shape {shape}; allowed are images and rows of values", shape=size_text(shape)
+        )
     settings = {"eps": s["eps"], "momentum": s["momentum"], "affine": s["scale"]}
     return Layer(shape, 2 * shape[0] * (1 + s["scale"]), lambda: kinds[len(shape)](shape[0], **settings))
 
@@ -246,7 +286,9 @@ def _concat(s: Settings, inputs: Sequence[Shape]) -> Layer:
     axis = _axis(s, inputs[0])
     others = {(*shape[: axis - 1], *shape[axis:]) for shape in inputs}
     if len(others) > 1 or len({len(shape) for shape in inputs}) > 1:
-        raise ValueError(f"its inputs have the shapes {_list(inputs)}, which differ beyond axis {axis}")
+        raise ModelError(
+            "its inputs have the shapes {shapes}, which differ beyond axis {axis}", shapes=_list(inputs), axis=axis
+        )
     size = sum(shape[axis - 1] for shape in inputs)
     return Layer((*inputs[0][: axis - 1], size, *inputs[0][axis:]), 0, lambda: Concat(axis))
 
@@ -254,11 +296,13 @@ def _concat(s: Settings, inputs: Sequence[Shape]) -> Layer:
 def _eltwise(s: Settings, inputs: Sequence[Shape]) -> Layer:
     operation, coefficients = s["operation"], s["coefficients"] or ()
     if len(set(inputs)) > 1:
-        raise ValueError(f"its inputs have the shapes {_list(inputs)}, which must be equal")
+        raise ModelError("its inputs have the shapes {shapes}, which must be equal", shapes=_list(inputs))
     if coefficients and operation != "sum":
-        raise ValueError(f"coefficients are a setting of the sum only, and the operation is {operation}")
+        raise ModelError(
+            "coefficients are a setting of the sum only, and the operation is {operation}", operation=operation
+        )
     if coefficients and len(coefficients) != len(inputs):
-        raise ValueError(f"there are {len(coefficients)} coefficients for {len(inputs)} inputs")
+        raise ModelError("there are {n} coefficients for {inputs} inputs", n=len(coefficients), inputs=len(inputs))
     return Layer(inputs[0], 0, lambda: Eltwise(operation, coefficients))
 
 
@@ -282,8 +326,9 @@ def _function(kind: Callable[..., nn.Module], **names: str) -> Callable[[Setting
 
 def _image(shape: Shape) -> Shape:
     if len(shape) != 3:
-        raise ValueError(
-            f"its input has the shape {size_text(shape)}, and it reads images of channels, height and width"
+        raise ModelError(
+            "its input has the shape {shape}, and it reads images of channels, height and width",
+            shape=size_text(shape),
         )
     return shape
 
@@ -291,8 +336,10 @@ def _image(shape: Shape) -> Shape:
 def _check_fits(spans: Sequence[int], sizes: Sequence[int], padding: Sequence[int], window: Sequence[int]) -> None:
     if min(spans) < 0:
         padded = [n + 2 * p for n, p in zip(sizes, padding, strict=True)]
-        raise ValueError(
-            f"its window of {size_text(window)} does not fit into its input of {size_text(padded)} with padding"
+        raise ModelError(
+            "its window of {window} does not fit into its input of {size} with padding",
+            window=size_text(window),
+            size=size_text(padded),
         )
 
 
@@ -300,7 +347,9 @@ def _axis(s: Settings, shape: Shape) -> int:
     """The axis, counted from 1, with the images of the batch as axis 0."""
     axis: int = s["axis"] if s["axis"] > 0 else len(shape) + 1 + s["axis"]
     if not 1 <= axis <= len(shape):
-        raise ValueError(f"axis is {s['axis']}, and its input has {len(shape)} axes beside that of the batch")
+        raise ModelError(
+            "axis is {axis}, and its input has {n} axes beside that of the batch", axis=s["axis"], n=len(shape)
+        )
     return axis
 
 
@@ -311,11 +360,15 @@ def _plain(pair: Sequence[int]) -> int | tuple[int, int]:
 
 def _list(shapes: Sequence[Shape]) -> str:
     texts = [size_text(shape) for shape in shapes]
-    return ", ".join(texts if len(texts) <= 5 else [*texts[:4], f"and {len(texts) - 4} more"])
+    if len(texts) <= 5:
+        return ", ".join(texts)
+    return Message("{shapes}, and {n} more", shapes=", ".join(texts[:4]), n=len(texts) - 4)
 
 
 _SCALED = {"scale": _real(1.0), "shift": _real(0.0)}
-_BASE = {"base": _Setting("a number above 0 other than 1, or null for e", lambda v: v is None or _is_base(v), None)}
+_BASE = {
+    "base": _Setting(Message("a number above 0 other than 1, or null for e"), lambda v: v is None or _is_base(v), None)
+}
 
 
 def _are_sides(value: Any) -> bool:
@@ -358,7 +411,12 @@ KINDS: dict[str, Kind] = {
         _pool,
     ),
     "pad": Kind(
-        {"padding": _Setting(f"[left, right, top, bottom], each an integer from 0 to {_MAX_WINDOW}", _are_sides)}, _pad
+        {
+            "padding": _Setting(
+                Message("[left, right, top, bottom], each an integer from 0 to {high}", high=_MAX_WINDOW), _are_sides
+            )
+        },
+        _pad,
     ),
     "lrn": Kind(
         {
@@ -386,7 +444,7 @@ KINDS: dict[str, Kind] = {
     "eltwise": Kind(
         {
             "operation": _choice(*OPERATIONS, default="sum"),
-            "coefficients": _Setting("a list of numbers, or null", _are_coefficients, None),
+            "coefficients": _Setting(Message("a list of numbers, or null"), _are_coefficients, None),
         },
         _eltwise,
         least=2,

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from classicnets.models.messages import ModelError
+
 OPERATIONS = ("sum", "product", "max")
 
 
@@ -44,9 +46,13 @@ class Eltwise(nn.Module):
     def __init__(self, operation: str = "sum", coefficients: Sequence[float] = ()) -> None:
         super().__init__()
         if operation not in OPERATIONS:
-            raise ValueError(f"Eltwise operation must be one of {', '.join(OPERATIONS)}; got {operation!r}")
+            raise ModelError(
+                "Eltwise operation must be one of {names}; got {operation!r}",
+                names=", ".join(OPERATIONS),
+                operation=operation,
+            )
         if coefficients and operation != "sum":
-            raise ValueError(f"Eltwise has coefficients for the sum only, not for {operation!r}")
+            raise ModelError("Eltwise has coefficients for the sum only, not for {operation!r}", operation=operation)
         self.operation, self.coefficients = operation, tuple(coefficients)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -168,7 +174,11 @@ class ChannelScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scale [N, C, ...]; the output has the same shape."""
         if x.shape[self.axis] != self.channels:  # a single channel would be broadcast to all factors
-            raise ValueError(f"ChannelScale has factors for {self.channels} channels, but got {x.shape[self.axis]}")
+            raise ModelError(
+                "ChannelScale has factors for {channels} channels, but got {n}",
+                channels=self.channels,
+                n=x.shape[self.axis],
+            )
         shape = (self.channels,) + (1,) * (x.dim() - 1 - self.axis)
         y = x * self.weight.view(shape)
         return y if self.bias is None else y + self.bias.view(shape)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from classicnets.models.layers import RBFOutput, ScaledTanh, Subsampling, TableConv2d
+from classicnets.models.messages import ModelError
 
 # ------------------------------------------------------------------------------------------------------ Bell Labs
 
@@ -98,7 +99,11 @@ DIGITS_1998 = [
 def digit_codes(num_classes: int = 10) -> torch.Tensor:
     """Return the +1/-1 codes of the digits as float [num_classes, 84]. Raises ValueError for more than ten classes."""
     if num_classes > len(DIGITS_1998):
-        raise ValueError(f"there are codes for {len(DIGITS_1998)} digits, not for {num_classes} classes")
+        raise ModelError(
+            "there are codes for {n} digits, not for {num_classes} classes",
+            n=len(DIGITS_1998),
+            num_classes=num_classes,
+        )
     rows = [[2.0 * int(pixel) - 1.0 for pixel in digit if pixel != " "] for digit in DIGITS_1998[:num_classes]]
     return torch.tensor(rows)
 

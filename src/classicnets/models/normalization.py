@@ -7,10 +7,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from classicnets.models.lrn import LRN
+from classicnets.models.messages import ModelError
 from classicnets.models.replacing import (
     ACTIVATIONS,
     CONVOLUTIONS,
-    MODULES_ONLY,
     NORMS,
     POOLS,
     find_layers,
@@ -41,7 +41,9 @@ def _move_behind_activations(net: nn.Module) -> None:
     ordered = {place.layer for place in places}
     for path, layer in net.named_modules():
         if isinstance(layer, _BatchNorm) and layer not in ordered:
-            raise ValueError(f"{path} cannot be moved: it is not in an nn.Sequential, so only forward() has its order")
+            raise ModelError(
+                "{path} cannot be moved: it is not in an nn.Sequential, so only forward() has its order", path=path
+            )
     for i, place in enumerate(places):
         if not isinstance(place.layer, _BatchNorm):
             continue
@@ -49,8 +51,10 @@ def _move_behind_activations(net: nn.Module) -> None:
         if behind is None or not isinstance(behind.layer, ACTIVATIONS):
             continue
         if behind.parent is not place.parent:
-            raise ValueError(
-                f"{place.path} cannot be moved behind {behind.path}, because they are in different nn.Sequentials"
+            raise ModelError(
+                "{path} cannot be moved behind {behind}, because they are in different nn.Sequentials",
+                path=place.path,
+                behind=behind.path,
             )
         order = [name for name in place.parent._modules if name != place.name]
         order.insert(order.index(behind.name) + 1, place.name)
@@ -68,14 +72,16 @@ def _replace_norms(root: nn.Module, norm: str) -> None:
     if norm == "batch" and not sources:
         convolutions = find_layers(root, CONVOLUTIONS)
         if not convolutions:
-            raise ValueError(
+            raise ModelError(
                 "the network has no normalization layer to replace, and no convolution to insert one after"
             )
         for path, layer in convolutions:
             insert_after(root, path, nn.BatchNorm2d(vars(layer)["out_channels"]), "norm")
         return
     if not sources:
-        raise ValueError(f"the network has no normalization layer to replace{MODULES_ONLY}")
+        raise ModelError(
+            "the network has no normalization layer to replace; functions that forward() calls cannot be replaced"
+        )
     replace(root, {path: _new_norm(path, root.get_submodule(path), layer, norm) for path, layer in sources.items()})
 
 
@@ -89,7 +95,8 @@ def _new_norm(path: str, old: nn.Module, source: nn.Module, norm: str) -> nn.Mod
     if norm == "lrn":
         return LRN()
     if not isinstance(source, CONVOLUTIONS):
-        raise ValueError(
-            f"the number of channels of {without_root(path)} is unknown: there is no convolution before it"
+        raise ModelError(
+            "the number of channels of {path} is unknown: there is no convolution before it",
+            path=without_root(path),
         )
     return nn.BatchNorm2d(vars(source)["out_channels"])

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from classicnets.models.graph_layers import Absolute
 from classicnets.models.layers import LocalConv2d, RBFOutput, SameMapNorm, ScaledTanh, Subsampling, TableConv2d
 from classicnets.models.lrn import LRN
+from classicnets.models.messages import Message, ModelError
 
 ACTIVATIONS = (
     nn.ReLU, nn.Sigmoid, nn.Tanh, ScaledTanh, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
@@ -30,7 +31,6 @@ NORMS = (
 )  # fmt: skip
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, TableConv2d, LocalConv2d)
 DENSE = (nn.Linear, RBFOutput)
-MODULES_ONLY = "; functions that forward() calls cannot be replaced"
 
 
 def find_layers(root: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
@@ -62,10 +62,12 @@ def insert_after(
     parent_path, _, name = path.rpartition(".")
     parent = root.get_submodule(parent_path)
     if not _is_sequence(parent):
-        container = type(parent).__name__ if parent_path else "the network"
-        raise ValueError(
-            f"no layer can be inserted after {name}: {container} is not an nn.Sequential, so only its forward() defines"
-            " the order"
+        container = type(parent).__name__ if parent_path else Message("the network")
+        raise ModelError(
+            "no layer can be inserted after {name}: {container} is not an nn.Sequential, so only its"
+            " forward() defines the order",
+            name=name,
+            container=container,
         )
     layers = parent._modules
     new_name = f"{name}_{suffix}"
@@ -98,9 +100,9 @@ def ordered_layers(net: nn.Module) -> list[Place]:
         ValueError: `net` is not an nn.Sequential.
     """
     if not _is_sequence(net):
-        raise ValueError(
-            f"the network is a {type(net).__name__}, not an nn.Sequential, so only its forward() defines the order of"
-            " its layers"
+        raise ModelError(
+            "the network is a {kind}, not an nn.Sequential, so only its forward() defines the order of its layers",
+            kind=type(net).__name__,
         )
     return [*_places(net, "")]
 
@@ -135,4 +137,4 @@ def _match(root: nn.Module, new: nn.Module, old: nn.Module) -> nn.Module:
 
 def without_root(path: str) -> str:
     """A path without the added root."""
-    return path.removeprefix("net").removeprefix(".") or "the network"
+    return path.removeprefix("net").removeprefix(".") or Message("the network")

@@ -9,12 +9,12 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from classicnets.models.graph_layers import WideAvgPool2d, WideMaxPool2d
 from classicnets.models.layers import DropConnect, ScaledTanh, SelectedOutput
+from classicnets.models.messages import ModelError
 from classicnets.models.modules import copy_module
 from classicnets.models.normalization import replace_norms
 from classicnets.models.replacing import (
     ACTIVATIONS,
     DENSE,
-    MODULES_ONLY,
     NORMS,
     POOLS,
     POOLS_OF,
@@ -86,12 +86,21 @@ def vary(
     """
     for key, value in (("activation", activation), ("pool", pool), ("norm", norm)):
         if value is not None and value not in CHOICES[key]:
-            raise ValueError(f"{key} must be one of {', '.join(CHOICES[key])}; got {value!r}")
+            raise ModelError(
+                "{key} must be one of {names}; got {value!r}", key=key, names=", ".join(CHOICES[key]), value=value
+            )
     for key, number in (("dropout", dropout), ("dropconnect", dropconnect)):
         if number is not None and not 0 <= number < 1:
-            raise ValueError(f"{key} must be a probability of at least 0 and below 1; got {number}")
+            raise ModelError(
+                "{key} must be a probability of at least 0 and below 1; got {number}", key=key, number=number
+            )
     if width is not None and not MIN_WIDTH <= width <= MAX_WIDTH:
-        raise ValueError(f"width must be a factor from {MIN_WIDTH:g} to {MAX_WIDTH:g}; got {width}")
+        raise ModelError(
+            "width must be a factor from {min_width:g} to {max_width:g}; got {width}",
+            min_width=MIN_WIDTH,
+            max_width=MAX_WIDTH,
+            width=width,
+        )
     root = nn.Module()  # gives the network itself a parent
     root.add_module("net", copy_module(net))
     if activation is not None:
@@ -114,14 +123,18 @@ def _replace_activations(root: nn.Module, activation: str) -> None:
     new = _NEW_ACTIVATIONS[activation]
     layers = find_layers(root, ACTIVATIONS)
     if not layers:
-        raise ValueError(f"the network has no activation layer to replace{MODULES_ONLY}")
+        raise ModelError(
+            "the network has no activation layer to replace; functions that forward() calls cannot be replaced"
+        )
     replace(root, {path: layer if type(layer) is new else new() for path, layer in layers})
 
 
 def _replace_pools(root: nn.Module, pool: str) -> None:
     layers = find_layers(root, POOLS)
     if not layers:
-        raise ValueError(f"the network has no pooling layer to replace{MODULES_ONLY}")
+        raise ModelError(
+            "the network has no pooling layer to replace; functions that forward() calls cannot be replaced"
+        )
     replace(root, {path: _new_pool(path, layer, pool) for path, layer in layers})
 
 
@@ -134,7 +147,7 @@ def _new_pool(path: str, old: nn.Module, pool: str) -> nn.Module:
     if isinstance(old, POOLS_OF[pool]):
         return old
     if settings.get("return_indices") or settings.get("dilation", 1) not in (1, (1, 1)):
-        raise ValueError(f"{without_root(path)} = {old} has no average pooling counterpart")
+        raise ModelError("{path} = {old} has no average pooling counterpart", path=without_root(path), old=old)
     if "output_size" in settings:
         return adaptive(settings["output_size"])
     return plain(**{key: settings[key] for key in ("kernel_size", "stride", "padding", "ceil_mode") if key in settings})
@@ -150,10 +163,10 @@ def _set_dropout(root: nn.Module, p: float) -> None:
             replace(root, {path: nn.Identity() for path, _ in dropouts})
         return
     if p == 0:
-        raise ValueError("the network has no dropout layer to remove")
+        raise ModelError("the network has no dropout layer to remove")
     hidden = find_layers(root, DENSE)[:-1]
     if not hidden:
-        raise ValueError("the network has no dropout layer to set, and no hidden dense layer to insert one after")
+        raise ModelError("the network has no dropout layer to set, and no hidden dense layer to insert one after")
     for path, _ in hidden:
         insert_after(root, path, nn.Dropout(p), "dropout", skip=ACTIVATIONS + NORMS)
 
@@ -161,10 +174,10 @@ def _set_dropout(root: nn.Module, p: float) -> None:
 def _set_dropconnect(root: nn.Module, p: float) -> None:
     existing = find_layers(root, (DropConnect,))
     if not p and not existing:
-        raise ValueError("the network has no DropConnect layer to remove")
+        raise ModelError("the network has no DropConnect layer to remove")
     layers = existing or [place for place in find_layers(root, DENSE)[:-1] if type(place[1]) is nn.Linear]
     if not layers:
-        raise ValueError("the network has no DropConnect layer to set, and no hidden nn.Linear to replace")
+        raise ModelError("the network has no DropConnect layer to set, and no hidden nn.Linear to replace")
     for _path, layer in layers:  # only the class changes, so that the weights are those of the seed
         layer.__class__ = DropConnect if p else nn.Linear
         vars(layer).pop("p", None)

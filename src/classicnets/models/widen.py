@@ -11,6 +11,7 @@ from torch import nn
 
 from classicnets.models.graph_layers import ChannelScale
 from classicnets.models.layers import DropConnect, LocalConv2d, Subsampling
+from classicnets.models.messages import ModelError
 from classicnets.models.replacing import Place, ordered_layers
 
 # The attributes with the numbers of inputs and outputs. By exact type, because a subclass may compute something else.
@@ -51,7 +52,7 @@ def widen(net: nn.Module, factor: float) -> None:
     places = ordered_layers(net)
     weighted = [place.layer for place in places if type(place.layer) in _WEIGHTED]
     if len(weighted) < 2:
-        raise ValueError("the network has no hidden convolution or dense layer to widen")
+        raise ModelError("the network has no hidden convolution or dense layer to widen")
     _check(places)
     groups = math.lcm(*(_groups(place.layer) for place in places))
     sizes: list[tuple[nn.Module, dict[str, Any]]] = []
@@ -85,13 +86,23 @@ def _check(places: Sequence[Place]) -> None:
         if not any(True for _ in (*layer.parameters(), *layer.buffers())):
             continue
         if kind not in _WEIGHTED and kind not in _FOLLOWING:
-            raise ValueError(f"{place.path} is a {kind.__name__}: layers of this type with weights cannot be resized")
+            raise ModelError(
+                "{path} is a {kind}: layers of this type with weights cannot be resized",
+                path=place.path,
+                kind=kind.__name__,
+            )
         if layers[layer] > 1 or any(owners[id(parameter)] > 1 for parameter in layer.parameters()):
-            raise ValueError(f"{place.path} cannot be resized, because its weights are used in two places")
+            raise ModelError("{path} cannot be resized, because its weights are used in two places", path=place.path)
         if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
-            raise ValueError(f"{place.path} = {layer} has a group for each channel, so its width is that of its input")
+            raise ModelError(
+                "{path} = {layer} has a group for each channel, so its width is that of its input",
+                path=place.path,
+                layer=layer,
+            )
         if isinstance(layer, nn.LayerNorm | nn.RMSNorm) and len(layer.normalized_shape) > 1:
-            raise ValueError(f"{place.path} = {layer} normalizes over several axes, so its size is fixed")
+            raise ModelError(
+                "{path} = {layer} normalizes over several axes, so its size is fixed", path=place.path, layer=layer
+            )
 
 
 def _groups(layer: nn.Module) -> int:
@@ -104,7 +115,12 @@ def _scaled(place: Place, count: int, old: int, new: int) -> int:
     if not old:
         return count
     if count % old:
-        raise ValueError(f"{place.path} reads {count} numbers, which is no multiple of the {old} outputs before it")
+        raise ModelError(
+            "{path} reads {count} numbers, which is no multiple of the {old} outputs before it",
+            path=place.path,
+            count=count,
+            old=old,
+        )
     return count // old * new
 
 

@@ -20,7 +20,7 @@ from classicnets.parallel.cost import Network, Prediction
 from classicnets.parallel.hardware import Cluster, Link
 from classicnets.parallel.layers import Linear
 from classicnets.parallel.mesh import Mesh
-from classicnets.text import _, byte_count, command, duration, plural
+from classicnets.text import N_, _, byte_count, command, duration, phrases, plural
 from classicnets.training.group import ALONE
 from classicnets.training.plan import Plan
 
@@ -120,10 +120,22 @@ class Choice:
         return lines + [_("basis     {basis}", basis=basis) for basis in predicted.basis]
 
 
+_PARTS = {
+    "weights": N_("weights"),
+    "gradients": N_("gradients"),
+    "optimizer": N_("optimizer"),
+    "whole copy": N_("whole copy"),
+    "activations": N_("activations"),
+    "dense layers": N_("dense layers"),
+    "towers": N_("towers"),
+    "moments": N_("moments"),
+}  # of the bytes of a `Prediction`
+
+
 def _parts(sizes: dict[str, float]) -> str:
     """The parts of a sum: ": weights 1.0 MB, gradients 1.0 MB"."""
-    parts = ", ".join(f"{name} {byte_count(round(size))}" for name, size in sizes.items() if size)
-    return f": {parts}" if parts else ""
+    parts = phrases(f"{_(_PARTS[name])} {byte_count(round(size))}" for name, size in sizes.items() if size)
+    return _(": {parts}", parts=parts) if parts else ""
 
 
 def network_of(plan: Plan, processes: int, precision: str = "") -> Network:

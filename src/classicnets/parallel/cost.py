@@ -18,7 +18,7 @@ from typing import Any
 
 from classicnets.inspection.shapes import Row, Table
 from classicnets.parallel.hardware import Cluster
-from classicnets.text import _, byte_count
+from classicnets.text import _, byte_count, phrases
 from classicnets.values import Recipe
 
 _EQUAL = 0.02  # forms whose times differ by less are about equal: predictions are not more exact
@@ -352,7 +352,7 @@ def choose(network: Network, form: str, processes: int, batch_size: int, cluster
     best, *others = sorted(predictions, key=lambda prediction: prediction.step_seconds)  # the simplest of equals
     if not others:
         return best, _("the network allows no other form") if form == "auto" else ""
-    forms = ", ".join(
+    forms = phrases(
         _(
             "{form} {time} ({size} sent)",
             form=prediction.name,

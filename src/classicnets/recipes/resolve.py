@@ -21,7 +21,7 @@ from classicnets.recipes import (
     torchvision,
 )
 from classicnets.recipes.setting_values import convert, default_value, hint, nearest_value, typed
-from classicnets.text import _, assignments, command, nearest
+from classicnets.text import _, assignments, command, labeled, nearest
 from classicnets.values import Recipe
 
 FAST = fast.ANY.source
@@ -200,7 +200,7 @@ def apply(recipe: Recipe, settings: Mapping[str, Any]) -> Resolved:
         try:
             return convert(key, value)
         except ValueError as error:
-            messages[key] = f"{key}={typed(value)}: {error}"
+            messages[key] = labeled(f"{key}={typed(value)}", error)
             corrections[key] = nearest_value(value, usual)
             return corrections[key]
 

@@ -7,7 +7,7 @@ from typing import Any
 from classicnets.report import markdown
 from classicnets.studies.parallel import Parallelism
 from classicnets.studies.seeds import spread
-from classicnets.text import _, assignments, plural
+from classicnets.text import _, assignments, full_stop, phrases, plural
 from classicnets.values import current_names
 
 _Rows = list[tuple[str, str]]
@@ -40,7 +40,7 @@ def run_card(facts: dict[str, Any], *, net: str) -> str:
         start=facts["started_at"],
     )
     threads = plural("{n} thread", "{n} threads", facts["threads"])
-    hardware = f"{_hardware(machine, facts['device'])}, {threads}, {recipe['precision']}"
+    hardware = phrases([_hardware(machine, facts["device"]), threads, recipe["precision"]])
     rows = [
         (_("network"), model),
         *recipe_rows(facts),
@@ -61,7 +61,7 @@ def run_card(facts: dict[str, Any], *, net: str) -> str:
             "# " + _("{net} on {data}", net=net, data=facts["data_name"]),
             "",
             _accuracy(facts),
-            _other_metrics(result) + ".",
+            _other_metrics(result),
             "",
             _verdict(result),
             "",
@@ -138,7 +138,7 @@ def _other_metrics(result: dict[str, Any]) -> str:
         _("calibration error"): result["calibration_error"],
         _("loss"): result["test_loss"],
     }
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
+    return full_stop(phrases(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None))
 
 
 def _seeds_accuracy(result: dict[str, Any]) -> list[str]:
@@ -201,7 +201,7 @@ def recipe_rows(facts: dict[str, Any]) -> _Rows:
 
 def _hardware(machine: dict[str, Any], device: str) -> str:
     cores = plural("{n} core", "{n} cores", machine["cores"])
-    return f"{machine['processor']}, {cores}, {device}"
+    return phrases([machine["processor"], cores, device])
 
 
 def _software_rows(facts: dict[str, Any]) -> _Rows:

@@ -22,7 +22,7 @@ _Rows = Iterator[tuple[str, str]]
 def print_file(out: Console, file: ExportedFile) -> None:
     """Print what an exported file contains, and how to use it."""
     for name, value in _rows(file):
-        out.print(f"{pad(name + ':', 16)}{visible(value, one_line=True)}")
+        out.print(f"{pad(_('{label}:', label=name), 16)}{visible(value, one_line=True)}")
     out.print(_("next: {command}", command=command("classicnets", "predict", file.path, "image.png")))
 
 
@@ -107,7 +107,7 @@ def _confidence_rows(facts: dict[str, Any]) -> _Rows:
 def _origin_rows(file: ExportedFile) -> _Rows:
     facts = file.facts
     if facts.get("licence"):
-        yield _("license"), facts["licence"]
+        yield _("license"), _("unknown") if facts["licence"] == "unknown" else facts["licence"]
     if facts.get("created_at"):
         versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
         yield _("created"), _("{time} with {versions}", time=facts["created_at"], versions=versions)

@@ -16,7 +16,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from classicnets.report.fonts import FigureText, shortened
 from classicnets.report.lines import left_out
-from classicnets.text import _, plural, wrap
+from classicnets.text import _, labeled, phrases, plural, wrap
 
 # on the terminal
 _MAX_CLASSES = 12  # rows of the table of classes
@@ -71,7 +71,7 @@ def lines(document: Document, width: int) -> list[str]:
     for severity, findings in _by_severity(numbered).items():
         output += [_section(severity, len(findings)), ""]
         for number, finding in findings:
-            output += _wrapped(f"{number:>3}. {finding['topic']}: {finding['what']}", width, 5)
+            output += _wrapped(f"{number:>3}. {labeled(finding['topic'], finding['what'])}", width, 5)
             output += _group_lines(finding["groups"], width)
             output += _wrapped("     " + _("why:  {reason}", reason=finding["why"]), width, 11)
             output += ["     " + _("hint: {hint}", hint=finding["hint"]), ""]
@@ -83,7 +83,7 @@ def verdict(document: Document) -> str:
     """Return one line with the numbers of errors, warnings and notes."""
     findings = _by_severity(list(enumerate(document["findings"])))
     counts = [_severity_count(severity, len(numbered)) for severity, numbered in findings.items()]
-    fields = {"name": document["name"], "findings": ", ".join(counts) or _("no findings")}
+    fields = {"name": document["name"], "findings": phrases(counts) or _("no findings")}
     return plural(
         "{name}: {findings} in {n:,} image; no file was changed, moved or deleted",
         "{name}: {findings} in {n:,} images; no file was changed, moved or deleted",
@@ -141,7 +141,7 @@ def _place(place: Document) -> str:
     """A file, with its split unless the path begins with it, and details about it."""
     file = place["file"]
     split = "" if file.startswith(place["split"]) else f" [{place['split']}]"
-    return f"{file}{split}" + (f": {place['detail']}" if place["detail"] else "")
+    return labeled(f"{file}{split}", place["detail"]) if place["detail"] else f"{file}{split}"
 
 
 def _wrapped(text: str, width: int, indent: int) -> list[str]:
@@ -187,7 +187,8 @@ def _tiles(group: Document, read: Callable[[str], np.ndarray | None]) -> list[_T
 
 
 def _heading(number: int, finding: Document) -> str:
-    fields = {"number": number, "severity": finding["severity"], "what": finding["what"]}
+    severities = {"error": _("error"), "warning": _("warning"), "note": _("note")}
+    fields = {"number": number, "severity": severities[finding["severity"]], "what": finding["what"]}
     groups = len(finding["groups"])
     if groups <= _MAX_DRAWN_GROUPS:
         return _("{number}. {severity}: {what}", **fields)

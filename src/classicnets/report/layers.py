@@ -11,7 +11,7 @@ from rich.console import Console
 from classicnets.inspection.arithmetic import format_inputs, format_size_change
 from classicnets.inspection.windows import kernel_channels, layer_type, taps, with_numeric_padding
 from classicnets.report import cell, tables
-from classicnets.text import N_, _, byte_count, shape
+from classicnets.text import N_, _, byte_count, labeled, shape
 
 if TYPE_CHECKING:
     from classicnets.inspection.compare import Comparison, Total
@@ -206,4 +206,4 @@ def _details(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row.detail:
             names.setdefault(f"{row.kind}({row.detail})", []).append(row.name)
-    return [f"{', '.join(layers)}: {detail}" for detail, layers in names.items()]
+    return [labeled(", ".join(layers), detail) for detail, layers in names.items()]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from classicnets.events import Epoch
-from classicnets.text import _, plural
+from classicnets.text import _, phrases, plural
 
 
 def epoch_lines(event: Epoch, mean_seconds: float) -> list[str]:
@@ -79,6 +79,4 @@ def left_out(counts: Mapping[str, int]) -> str:
     if not parts:
         return ""
     total = sum(counts.values())
-    return plural(
-        "{n:,} image is left out: {parts}", "{n:,} images are left out: {parts}", total, parts=", ".join(parts)
-    )
+    return plural("{n:,} image is left out: {parts}", "{n:,} images are left out: {parts}", total, parts=phrases(parts))

@@ -22,7 +22,7 @@ from classicnets.report.fonts import figure_texts
 from classicnets.report.output import print
 from classicnets.report.sheet import Pair
 from classicnets.strict_json import dump
-from classicnets.text import _, plural, visible
+from classicnets.text import _, labeled, plural, visible
 from classicnets.values import WHITE, Preprocess
 
 MAX_DRAWN = 48  # images on the sheet
@@ -66,7 +66,7 @@ class Tally:
         self.accepted_correct += bool(prediction.right) and not prediction.rejected
         self.unreadable += bool(prediction.error)
         if prediction.error and self.unreadable <= _MAX_REASONS:
-            self.reasons.append(f"{prediction.image}: {prediction.error}")
+            self.reasons.append(labeled(prediction.image, prediction.error))
 
     def why(self) -> str:
         """Return the first unreadable images with their errors, one per line, and the number of the others."""

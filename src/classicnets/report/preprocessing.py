@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from classicnets.text import _, plural, shape
+from classicnets.text import _, clauses, in_context, plural, shape
 from classicnets.values import Preprocess
 
 
 def rows(preprocess: Preprocess) -> Iterable[tuple[str, str]]:
     """Yield the name and the description of each step."""
     yield from _geometry(preprocess)
-    yield _("color"), _("gray") if preprocess.channels == 1 else _("RGB")
+    yield in_context("heading", "color"), _("gray") if preprocess.channels == 1 else _("RGB")
     mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (preprocess.mean, preprocess.std))
     yield _("normalization"), _("mean {mean}, standard deviation {std}, of values from 0 to 1", mean=mean, std=std)
     yield _("background"), _("{color}, behind transparent parts", color=preprocess.background)
@@ -20,12 +20,12 @@ def rows(preprocess: Preprocess) -> Iterable[tuple[str, str]]:
 def sentence(preprocess: Preprocess) -> str:
     """Return all steps but the background in one line."""
     *steps, _background = (text for _name, text in rows(preprocess))
-    return "; ".join(steps)
+    return clauses(steps)
 
 
 def protocol(preprocess: Preprocess) -> str:
     """Return which parts of an image a prediction uses, in one line: what accuracies of other sources differ in."""
-    return "; ".join(text for _name, text in _geometry(preprocess))
+    return clauses(text for _name, text in _geometry(preprocess))
 
 
 def _geometry(preprocess: Preprocess) -> Iterable[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from classicnets.studies.measures import Measure
 from classicnets.studies.verdicts import bound, covers_everything, decimals, within
-from classicnets.text import _
+from classicnets.text import _, in_context
 
 _DIGITS = {
     "points": 2,
@@ -31,9 +31,10 @@ def with_unit(number: str, measure: Measure) -> str:
 
 
 def _unit(measure: Measure) -> str:
-    """The unit of values; "" if there is none, or if the label says it: "epochs to ..."."""
-    unit = {"points": "%", "share": "%"}.get(measure.unit, measure.unit)
-    return "" if measure.label.startswith(unit.split("/")[0]) else unit
+    """The unit of values; "" if there is none, or if the label says it: "epochs to ...", "images per second"."""
+    if measure.curve or measure.unit == "images/s":
+        return ""
+    return {"points": "%", "share": "%", "seconds": in_context("unit", "seconds")}.get(measure.unit, measure.unit)
 
 
 def difference_label(measure: Measure) -> str:

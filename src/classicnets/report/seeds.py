@@ -12,7 +12,7 @@ from classicnets.events import Epoch
 from classicnets.files import write_whole
 from classicnets.report import cards, figures
 from classicnets.report.curves import accuracy_axis, draw_lines
-from classicnets.report.fonts import FigureText
+from classicnets.report.fonts import FigureText, figure_texts
 from classicnets.runs import history
 from classicnets.studies.results import StudyResults
 from classicnets.text import _, plural
@@ -30,17 +30,20 @@ def write(results: StudyResults) -> None:
         for (_arm, seed), run in results.folder.networks().items()
     }
     accuracies = {row["seed"]: row["test_accuracy"] for row in rows if "error" not in row}
-    net = plan.net_spec.display_name
-    title = plural(
-        "{net} on {data}, recipe {recipe}, {n} seed",
-        "{net} on {data}, recipe {recipe}, {n} seeds",
-        len(rows),
-        net=net,
-        data=plan.description.name,
-        recipe=plan.recipe.source,
+    with figure_texts():
+        title = plural(
+            "{net} on {data}, recipe {recipe}, {n} seed",
+            "{net} on {data}, recipe {recipe}, {n} seeds",
+            len(rows),
+            net=plan.net_spec.display_name,
+            data=plan.description.name,
+            recipe=plan.recipe.source,
+        )
+        write_whole(results.folder.curves, figures.png(draw(epochs, accuracies, plan.expected, title)))
+    write_whole(
+        results.folder.card,
+        cards.seeds_card(results.facts, net=plan.net_spec.display_name).encode("utf-8", "backslashreplace"),
     )
-    write_whole(results.folder.curves, figures.png(draw(epochs, accuracies, plan.expected, title)))
-    write_whole(results.folder.card, cards.seeds_card(results.facts, net=net).encode("utf-8", "backslashreplace"))
 
 
 def draw(

@@ -31,7 +31,7 @@ def lines(console: Console, facts: Mapping[str, Any], folder: Path) -> Iterator[
     yield ""
     yield from study_text.answers(facts)
     if missing := study_text.runs_without_result(facts):
-        yield f"{missing}:"
+        yield _("{label}:", label=missing)
         yield from (f"  {line}" for line in study_text.failures(facts))
     first = facts["definition"]["measures"][0]
     others = sum(pair["measure"] != first for pair in facts["result"]["comparisons"])

@@ -14,7 +14,7 @@ from classicnets.studies.matching import Match
 from classicnets.studies.measures import Measure, measure
 from classicnets.studies.parallel import Parallelism
 from classicnets.studies.verdicts import learned_nothing
-from classicnets.text import _, assignments, command, duration, join, plural
+from classicnets.text import _, assignments, command, duration, full_stop, join, labeled, listed, phrases, plural
 
 _FINGERPRINT_DIGITS = 16
 _MAX_SEEDS = 20  # that are listed one by one
@@ -143,7 +143,7 @@ def changes(arm: Mapping[str, Any]) -> str:
     changed = [*arm.get("changes", ())]
     if (match := arm.get("matched")) and match["width"] != 1:
         changed.append(Match(**match).change)
-    return ", ".join(changed) or _("nothing")
+    return listed(changed) or _("nothing")
 
 
 def seconds_of_run(facts: Mapping[str, Any], arm: str) -> float | None:
@@ -205,9 +205,9 @@ def _training_cells(arm: Mapping[str, Any]) -> list[str]:
 
 
 def _answer(facts: Mapping[str, Any]) -> list[str]:
-    sentences = [f"- {escaped(sentence)}." for sentence in answers(facts)]
+    compared = [f"- {full_stop(escaped(sentence))}" for sentence in answers(facts)]
     missing = [f"- {escaped(line)}" for line in failures(facts)]
-    return _parts(sentences, [f"{runs_without_result(facts)}:"] if missing else [], missing)
+    return _parts(compared, [_("{label}:", label=runs_without_result(facts))] if missing else [], missing)
 
 
 def _alone(arm: str, figures: Mapping[str, Any], first: Measure) -> str:
@@ -247,10 +247,10 @@ def _arms(facts: Mapping[str, Any]) -> list[str]:
 def _arm_cells(facts: Mapping[str, Any], name: str, first: Measure) -> list[str]:
     arm, figures = facts["arms"][name], facts["result"]["arms"][name][first.name]
     seconds = seconds_of_run(facts, name)
-    changed = changes(arm)
+    changed, nothing = changes(arm), changes({})
     return [
         escaped(name),
-        code(changed) if "net" in arm and changed != _("nothing") else escaped(changed),
+        code(changed) if "net" in arm and changed != nothing else escaped(changed),
         first_mean(facts, name),
         quantities.interval(figures["interval"], first),
         counted(figures),
@@ -382,7 +382,7 @@ def _matched(facts: Mapping[str, Any]) -> list[str]:
     """A sentence for each arm whose width was changed."""
     target = next(iter(facts["arms"]))
     matches = {name: Match(**arm["matched"]) for name, arm in facts["arms"].items() if arm.get("matched")}
-    return [f"- {escaped(name)}: {escaped(match.line(target))}." for name, match in matches.items()]
+    return [f"- {full_stop(labeled(escaped(name), escaped(match.line(target))))}" for name, match in matches.items()]
 
 
 def _scope(facts: Mapping[str, Any]) -> list[str]:
@@ -418,7 +418,7 @@ def _machine(facts: Mapping[str, Any]) -> str:
     capability = machine.get("cpu_capability")
     processor = f"{machine['processor']} ({capability})" if capability else machine["processor"]
     cores = plural("{n} core", "{n} cores", machine["cores"])
-    return ", ".join((processor, cores, facts["device"], machine["system"]))
+    return phrases((processor, cores, facts["device"], machine["system"]))
 
 
 def _repeat(facts: Mapping[str, Any], folder: Path | None) -> list[str]:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from classicnets.events import Advice, Epoch, Event
 from classicnets.report.lines import advice_lines, epoch_lines
 from classicnets.studies.folder import Key
-from classicnets.text import _, plural
+from classicnets.text import _, listed, plural
 
 _MAX_RUNS = 4  # runs that the progress bar lists one by one
 
@@ -122,9 +122,7 @@ class StudyTerminal:
             )
         else:
             running = sorted(self.epochs.items())
-            description = ", ".join(
-                _("{run} epoch {epoch}", run=_run_label(key), epoch=epoch) for key, epoch in running
-            )
+            description = listed(_("{run} epoch {epoch}", run=_run_label(key), epoch=epoch) for key, epoch in running)
         self.bar.update(self.task, completed=self.completed, description=description)
 
 

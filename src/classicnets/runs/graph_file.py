@@ -10,6 +10,7 @@ from classicnets import schema
 from classicnets.errors import UsageError
 from classicnets.files import write_json
 from classicnets.models.graph import MAX_NODES, Graph
+from classicnets.models.messages import reason
 from classicnets.schema import Anything, Choice, Kind, Mapped, Record, Several, Text, Whole
 from classicnets.text import _, command
 
@@ -74,7 +75,7 @@ def invalid(place: str | Path, error: ValueError) -> UsageError:
         "CN205",
         _("this graph is not a network that classicnets can build"),
         where=str(place),
-        why=str(error),
+        why=reason(error, _),
         hint="classicnets explain CN205",
     )
 

@@ -17,6 +17,7 @@ from torch import nn
 from classicnets import trust
 from classicnets.errors import UsageError
 from classicnets.models.graph import Graph
+from classicnets.models.messages import reason
 from classicnets.models.modules import unwrap
 from classicnets.models.registry import NETS
 from classicnets.models.variants import CHOICES, MAX_WIDTH, MIN_WIDTH, PROBABILITIES, vary
@@ -62,7 +63,7 @@ class NetSpec:
     def display_name(self) -> str:
         """The name as printed: lenet_d2l with activation=relu, pool=max."""
         name = self._name_without_variation
-        return f"{name} with {assignments(self.variation)}" if self.variation else name
+        return _("{name} with {changes}", name=name, changes=assignments(self.variation)) if self.variation else name
 
     @property
     def _name_without_variation(self) -> str:
@@ -133,7 +134,7 @@ class NetSpec:
                 "CN204",
                 _("this variation cannot be applied to {net}", net=self._name_without_variation),
                 where=assignments(self.variation, _PREFIX),
-                why=str(error),
+                why=reason(error, _),
                 hint="cn.show(net)" if self.kind == "object" else command("classicnets", "show", self.argument),
             ) from error
 
@@ -156,7 +157,7 @@ class NetSpec:
                         channels=self.in_channels,
                         size=self.image_size,
                     ),
-                    why=str(error),
+                    why=reason(error, _),
                     hint=command("classicnets", "show", self.name),
                 ) from error
         if self.kind == "graph":

@@ -15,7 +15,7 @@ from classicnets.errors import RequestError
 from classicnets.language import html_language, preferred_language, texts_in
 from classicnets.serve.models import Models, ServedModel
 from classicnets.serve.reference import POLICY
-from classicnets.text import _
+from classicnets.text import _, listed
 
 _INDEX, _MODELS = "index.html", "/models/"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
@@ -82,7 +82,7 @@ class Pages:
         for name, model in self._models.by_name.items():
             shown = html.escape(name)
             link = f'<a href="{root}models/{shown}/">{shown}</a>' if model.opened.site else shown
-            lines.append(f"<li>{link}: {html.escape(', '.join(model.opened.classifier.classes[:20]))}</li>")
+            lines.append(f"<li>{link}: {html.escape(listed(model.opened.classifier.classes[:20]))}</li>")
         names = {"health": _("health"), "metrics": _("metrics"), "docs": _("docs")}
         return _LIST.format(models="\n".join(lines), root=root, lang=html_language(), **names)
 

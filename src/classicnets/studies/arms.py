@@ -11,6 +11,7 @@ from typing import Any, cast
 from torch import nn
 
 from classicnets.errors import ClassicnetsError, UsageError
+from classicnets.models.messages import reason
 from classicnets.models.variants import vary
 from classicnets.recipes.resolve import SETTINGS
 from classicnets.runs.net_spec import VARIATIONS
@@ -207,7 +208,7 @@ class _Planner:
                 net, spec = vary(net, **variation), replace(spec, variation={})
             except (TypeError, ValueError) as error:
                 what = _("the network of the arm {name} cannot be changed", name=name)
-                raise UsageError("CN204", what, where=assignments(variation, "net."), why=str(error)) from error
+                raise UsageError("CN204", what, where=assignments(variation, "net."), why=reason(error, _)) from error
         try:
             return planning.plan(spec, net, trust=self.trust)
         except ClassicnetsError as error:

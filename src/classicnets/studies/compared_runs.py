@@ -19,7 +19,7 @@ from classicnets.studies.finished_runs import COUNTS, ComparedRun, open_runs
 from classicnets.studies.measures import Measure, measure
 from classicnets.studies.statistics import statistics_of
 from classicnets.studies.summary import guessing, summarize
-from classicnets.text import _, join
+from classicnets.text import _, clauses, join
 from classicnets.values import Recipe
 
 MEASURE = "test_accuracy"  # decides; the test split is evaluated once, at the end of a run
@@ -71,7 +71,7 @@ class ComparedRuns:
     def verdicts(self) -> list[str]:
         """What the comparisons show, in sentences."""
         if self.obstacles:
-            return [_("no verdict, because the results cannot be compared: {why}", why="; ".join(self.obstacles))]
+            return [_("no verdict, because the results cannot be compared: {why}", why=clauses(self.obstacles))]
         if len(self.sides) == 1:
             return [_("the runs differ only in the seed, so there is nothing to compare them with")]
         said = [comparison["verdict"] for comparison in self.comparisons]

@@ -14,7 +14,7 @@ from classicnets.runs.net_spec import NetSpec
 from classicnets.studies import run_settings
 from classicnets.studies.compared_runs import MEASURE, ComparedRuns
 from classicnets.studies.folder import StudyFolder, is_study
-from classicnets.text import _
+from classicnets.text import _, clauses
 
 
 def first_facts(path: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def line(compared: ComparedRuns) -> str:
     """Return what a comparison says of the original network, its first side, and the changed one, in one line."""
     original, changed = compared.sides
     if len(original.runs) > 1 or len(changed.runs) > 1 or compared.guessing:
-        return "; ".join(compared.verdicts[:1])
+        return clauses(compared.verdicts[:1])
     here, there = (compared.statistics[side.label][MEASURE]["mean"] for side in (changed, original))
     return _(
         "against {original} in {folder} (seed {seed}, {there:.4f}): {points:+.2f} points; one run each says nothing"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from classicnets.studies.measures import Measure
 from classicnets.studies.statistics import LEVEL, Comparison
-from classicnets.text import _, plural
+from classicnets.text import _, clauses, plural
 
 
 def verdict(
@@ -41,19 +41,18 @@ def verdict(
     """
     p_holm = comparison.p if p_holm is None else p_holm
     if comparison.second_n is not None:
-        clauses = [_unpaired_result(arms, measure, comparison, p_holm, comparisons), _guessing(arms, guessing)]
-        return "; ".join(filter(None, clauses))
+        return clauses([_unpaired_result(arms, measure, comparison, p_holm, comparisons), _guessing(arms, guessing)])
     values, runs = values or (comparison.n, comparison.n), runs or (comparison.n, comparison.n)
-    clauses = [_result(arms, measure, comparison, p_holm, comparisons, values, runs)]
+    parts = [_result(arms, measure, comparison, p_holm, comparisons, values, runs)]
     if comparison.n:
-        clauses += [
+        parts += [
             _smallest(measure, comparison, p_holm),
             _missing(arms, measure, comparison, values, runs),
             _disagreement(measure, comparison),
             _claim(measure, comparison, claim, pairs_for_claim),
         ]
-    clauses += [_within_first_epoch(arms, runs, at_most), "" if measure.is_time else _guessing(arms, guessing)]
-    return "; ".join(filter(None, clauses))
+    parts += [_within_first_epoch(arms, runs, at_most), "" if measure.is_time else _guessing(arms, guessing)]
+    return clauses(parts)
 
 
 def _result(

@@ -15,7 +15,7 @@ from classicnets.recipes import folder, resolve
 from classicnets.recipes.setting_values import convert, typed
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec
-from classicnets.text import _, assignments, command, plural
+from classicnets.text import _, assignments, clauses, command, plural
 from classicnets.values import Recipe
 
 
@@ -88,47 +88,41 @@ def _statement(
     fields = {
         "classes": len(description.classes),
         "size": f"{seen.size}x{seen.size}",
-        "color": _("color") if description.shape[0] == 3 else _("gray"),
+        "images": plural("{n} color image", "{n:,} color images", count)
+        if description.shape[0] == 3
+        else plural("{n} gray image", "{n:,} gray images", count),
         "settings": _augmentation(recipe),
         "epochs": recipe.epochs,
         "image_size": recipe.image_size,
         "option": command("--set", _opposite(recipe)),
     }
     if seen.kind == folder.SYMBOLS:
-        message = plural(
-            "{n} {color} image of {classes} classes, about {size}, of two tones like letters: {settings},"
+        message = _(
+            "{images} of {classes} classes, about {size}, of two tones like letters: {settings},"
             " image_size={image_size}, {epochs} epochs ({option} to change)",
-            "{n:,} {color} images of {classes} classes, about {size}, of two tones like letters: {settings},"
-            " image_size={image_size}, {epochs} epochs ({option} to change)",
-            count,
             **fields,
         )
     elif seen.kind == folder.GRAPHICS:
-        message = plural(
-            "{n} {color} image of {classes} classes, about {size}, with flat areas like icons: {settings},"
+        message = _(
+            "{images} of {classes} classes, about {size}, with flat areas like icons: {settings},"
             " image_size={image_size}, {epochs} epochs ({option} to change)",
-            "{n:,} {color} images of {classes} classes, about {size}, with flat areas like icons: {settings},"
-            " image_size={image_size}, {epochs} epochs ({option} to change)",
-            count,
             **fields,
         )
     else:
-        message = plural(
-            "{n} {color} image of {classes} classes, about {size}, like photos: {settings}, image_size={image_size},"
+        message = _(
+            "{images} of {classes} classes, about {size}, like photos: {settings}, image_size={image_size},"
             " {epochs} epochs ({option} to change)",
-            "{n:,} {color} images of {classes} classes, about {size}, like photos: {settings}, image_size={image_size},"
-            " {epochs} epochs ({option} to change)",
-            count,
             **fields,
         )
+    parts = [message]
     changed = {key: settings[key] for key in settings if key in resolve.SETTINGS and key != "precision"}
     if changed:
-        message += "; " + _("changed: {settings}", settings=assignments(changed))
+        parts.append(_("changed: {settings}", settings=assignments(changed)))
     published = resolve.published(recipe.net)
     if published is not None:
         other = command("--recipe", published.source)
-        message += "; " + _("{option} is the recipe published for this network", option=other)
-    return message
+        parts.append(_("{option} is the recipe published for this network", option=other))
+    return clauses(parts)
 
 
 def _augmentation(recipe: Recipe) -> str:

@@ -25,7 +25,7 @@ from classicnets.runs import checkpoint, net_spec
 from classicnets.runs.folder import RunFolder, find_net, nearest_run, open_run
 from classicnets.runs.net_spec import NetSpec
 from classicnets.spec import RunSpec, check_spec
-from classicnets.text import _, assignments, command, plural, shape
+from classicnets.text import _, assignments, clauses, command, labeled, phrases, plural, shape
 from classicnets.training import data_rules, folder_recipe, initialize
 from classicnets.training.freeze import freeze
 from classicnets.training.network_check import check_fit, check_network
@@ -93,7 +93,7 @@ class Plan:
         set_precision(net, self.recipe.precision)
         if self.weights:
             for line in load.load_weights(self.weights, net).lines():
-                say(f"{self.weights}: {line}")
+                say(labeled(self.weights, line))
         freeze(net, self.recipe.freeze)
         return net
 
@@ -127,7 +127,7 @@ class Plan:
             **{key: getattr(recipe, key) for key in _SUMMARY},
         )
         if changed := {key: getattr(recipe, key) for key, source in sources.items() if source == "--set"}:
-            training += "; " + _("changed: {settings}", settings=assignments(changed))
+            training = clauses((training, _("changed: {settings}", settings=assignments(changed))))
         device = plural(
             "device  {device}, {n} thread, {precision}, seed {seed}",
             "device  {device}, {n} threads, {precision}, seed {seed}",
@@ -137,7 +137,7 @@ class Plan:
             seed=self.spec.seed,
         )
         if self.spec.deterministic:
-            device += ", " + _("only deterministic algorithms")
+            device = phrases((device, _("only deterministic algorithms")))
         notes = [*self.description.notes]
         if self.sets_seed:
             notes.append(

@@ -14,7 +14,7 @@ from torch import nn
 
 from classicnets.models.graph import Node
 from classicnets.models.registry import NETS
-from classicnets.text import _, command, join, plural
+from classicnets.text import _, clauses, command, join, plural
 from classicnets.weights.identity import Match, Network
 from classicnets.weights.source import Definition, Source
 
@@ -62,7 +62,7 @@ def notes_on_network(nodes: Sequence[Node], preprocessing: Mapping[str, Any], pa
         else:
             yield _("Normalization (LRN) has k = {values}.", values=values)
     if preprocessing:
-        yield _("{path} states: {what}.", path=path, what="; ".join(_stated(preprocessing)))
+        yield _("{path} states: {what}.", path=path, what=clauses(_stated(preprocessing)))
 
 
 def _stated(preprocessing: Mapping[str, Any]) -> Iterator[str]:

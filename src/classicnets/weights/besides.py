@@ -17,7 +17,7 @@ import safetensors
 from classicnets.errors import DataError
 from classicnets.files import native_path
 from classicnets.runs import checkpoint
-from classicnets.text import _, plural
+from classicnets.text import _, labeled, phrases, plural
 from classicnets.text import shape as shape_text
 from classicnets.weights import files
 from classicnets.weights.pickles import Made, Name, Reference, walk
@@ -42,7 +42,7 @@ def besides(path: Path) -> tuple[str, ...]:
     """
     start = files.start_of(path)
     if files.is_safetensors(start):
-        return _limited([], [*_of_safetensors(path)], lambda entry: f"{entry[0]}: {_short(entry[1])}")
+        return _limited([], [*_of_safetensors(path)], lambda entry: labeled(entry[0], _short(entry[1])))
     if not files.is_torch(path, start):
         return ()
     with files.torch_content(path) as content:
@@ -126,8 +126,8 @@ def _line(content: Content, key: str, value: Any) -> str:
         groups = value["param_groups"]
         rate = groups[0].get("lr") if groups and isinstance(groups[0], dict) else None
         rate = _scalar(content, rate)
-        return f"{key}: {text}" + (f", lr {rate:g}" if isinstance(rate, float | int) else "")
-    return f"{key}: {_describe(content, value)}"
+        return labeled(key, phrases([text, f"lr {rate:g}" if isinstance(rate, float | int) else ""]))
+    return labeled(key, _describe(content, value))
 
 
 def _describe(content: Content, value: Any) -> str:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from classicnets.errors import DataError
 from classicnets.models.graph import Graph, Node
+from classicnets.models.messages import reason
 from classicnets.models.registry import NETS
 from classicnets.runs.net_spec import NetSpec
-from classicnets.text import _
+from classicnets.text import _, clauses
 from classicnets.text import shape as shape_text
 from classicnets.weights import advice, caffe, files, formats, same_function, source
 from classicnets.weights.besides import besides
@@ -134,7 +135,7 @@ def _identity(read: Source, means: Sequence[Path] = ()) -> Identity:
 def _besides(path: Path) -> Iterator[str]:
     """A sentence that lists what a file holds besides the weights, if there is anything."""
     if others := besides(path):
-        yield _("Also in the file, and not used: {entries}.", entries="; ".join(others))
+        yield _("Also in the file, and not used: {entries}.", entries=clauses(others))
 
 
 def _published(matches: Sequence[Match], format: str) -> list[Match]:
@@ -282,7 +283,7 @@ def _with_numbers(path: str, name: str, nodes: tuple[Node, ...], input: Shape | 
             outputs = torch.Size(Graph(name="", input=input, nodes=nodes).output_shape).numel()
         except ValueError as error:
             raise DataError(
-                "CN305", _("the graph is not a network that can be built"), where=path, why=str(error)
+                "CN305", _("the graph is not a network that can be built"), where=path, why=reason(error, _)
             ) from error
     return Network(path=path, name=name, layers=len(nodes), input=input, outputs=outputs, **facts)
 

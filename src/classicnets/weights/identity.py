@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from classicnets.text import N_, _, join, plural
+from classicnets.text import N_, _, columns, join, pad, phrases, plural
 from classicnets.text import shape as shape_text
 from classicnets.weights import node_tensors
 from classicnets.weights.differences import Difference
@@ -92,7 +92,7 @@ class Network:
             parts.append(_("{shape} images", shape=shape_text(self.input)))
         if self.outputs is not None:
             parts.append(plural("{n:,} output", "{n:,} outputs", self.outputs))
-        return ", ".join([repr(self.name), *parts] if self.name else parts)
+        return phrases([repr(self.name), *parts] if self.name else parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -278,9 +278,9 @@ def _place(difference: Difference) -> str:
 
 def _layer_lines(difference: Difference, names: dict[str, str] | None = None) -> Iterator[str]:
     labels = {net: (names or {}).get(net, net) for net in difference.layers}
-    width = max(map(len, labels.values()))
+    width = max(map(columns, labels.values()))
     for net, layers in difference.layers.items():
-        yield f"  {labels[net]:{width}}  {layers or _('none')}"
+        yield f"  {pad(labels[net], width)}  {layers or _('none')}"
 
 
 def _next(commands: tuple[str, ...]) -> Iterator[str]:

@@ -141,7 +141,7 @@ def _rounds_up(layer: Layer, value: Value, settings: Mapping[str, Any]) -> bool:
         axes = [Axis(*each, ceil=ceil) for each in zip(value.shape[1:], kernel, stride, padding, strict=True)]
         if all(axis.count == -(-axis.size // axis.stride) for axis in axes):
             return ceil
-    raise layer.problem(_('padding "same" adds more at the end than at the begin, which pooling cannot express'))
+    raise layer.problem(_('padding "same" adds more at the end than at the beginning, which pooling cannot express'))
 
 
 def _global_pool(net: Translation, layer: Layer, value: Value) -> Value:

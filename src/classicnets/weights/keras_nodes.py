@@ -9,6 +9,7 @@ from typing import Any
 
 from classicnets.models.graph import DATA, Node
 from classicnets.models.graph_kinds import KINDS, with_defaults
+from classicnets.models.messages import reason
 from classicnets.text import _, plural
 from classicnets.text import shape as shape_text
 from classicnets.weights.keras_model import Layer, Model
@@ -147,7 +148,7 @@ class Translation:
             checked = with_defaults(kind, settings)
             shape = KINDS[kind].layer(checked, [each.shape for each in values]).shape
         except ValueError as error:
-            raise layer.problem(str(error)) from error
+            raise layer.problem(reason(error, _)) from error
         self.nodes.append(Node(name=name, kind=kind, inputs=tuple(each.node for each in values), settings=settings))
         return Value(name, shape, values[0].flat_from if len(shape) == 1 else None)
 
