@@ -24,7 +24,7 @@ CATALOG = SOURCE / "locale" / "zh_CN" / "LC_MESSAGES" / "classicnets.po"
 # what holds text: arguments of calls and keys of dictionaries, and constants
 _FIELDS = {"help", "shown", "title", "question", "hints", "solution", "rubric"}
 _POSITIONS = {"Action": (0,), "Measure": (1,), "Format": (1, 2), "expect": (2,), "Message": (0,), "ModelError": (0,)}
-_CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES"}
+_CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES", "STANDALONE"}
 
 
 class InContext(NamedTuple):
