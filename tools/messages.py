@@ -29,7 +29,7 @@ _FIELDS = {"help", "shown", "title", "question", "hints", "solution", "rubric", 
 _KEYWORDS = {"Entry": {"source"}, "Expected": {"source"}}  # arguments that hold text only in these calls
 _POSITIONS = {"Action": (0,), "Measure": (1,), "Format": (1, 2), "expect": (2,), "single": (1,)}
 _POSITIONS |= {"Message": (0,), "ModelError": (0,)}
-_CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES", "NOT_FETCHED"}
+_CONSTANTS = {"HELP", "CODES", "EXPLANATIONS", "DIFFERENCES", "NOT_FETCHED", "STANDALONE"}
 
 
 class InContext(NamedTuple):

@@ -181,7 +181,11 @@ def test_loads_images_with_channels(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "why"),
     [
-        ("train-labels-idx1-ubyte.gz", np.zeros(19, np.uint8), "there are 19 labels for 20 images"),
+        (
+            "train-labels-idx1-ubyte.gz",
+            np.zeros(19, np.uint8),
+            "numbers of images and labels differ: 19 labels, 20 images",
+        ),
         (
             "train-labels-idx1-ubyte.gz",
             np.zeros((20, 1), np.uint8),

@@ -17,9 +17,10 @@ from PIL import Image
 
 import classicnets
 from classicnets.images import background
-from classicnets.language import LANGUAGES, VARIABLE
+from classicnets.language import LANGUAGES, VARIABLE, texts_in
 from classicnets.models.graph import Graph
-from classicnets.models.messages import Message, ModelError, reason
+from classicnets.models.lrn import LRN
+from classicnets.models.messages import Message, ModelError, reason, recognized
 from classicnets.report import quantities
 from classicnets.spec import run_spec
 from classicnets.studies.measures import measure
@@ -273,12 +274,30 @@ def test_errors_of_models_are_translated(cli: CommandLine, chinese: None) -> Non
     assert "暂退层" in cli("show", "lenet_d2l", "--set", "net.dropout=0")[2]
 
 
+STANDALONE_FILES = {"layers.py", "lrn.py"}
+
+
+def english(text: ast.expr) -> str:
+    """The text of an f-string with "x" for each field."""
+    assert isinstance(text, ast.JoinedStr)
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in text.values)
+
+
+def test_errors_of_files_to_copy_are_translated() -> None:
+    with pytest.raises(ValueError, match="LRN size must be odd") as error:
+        LRN(4, 1e-4, 0.75, 2.0)
+    assert reason(error.value, str.format) == str(error.value)
+    with texts_in("zh"):
+        assert re.match("LRN 的 size 必须是奇数", reason(error.value, _))
+
+
 @pytest.mark.parametrize("path", sorted((SOURCE / "models").glob("*.py")), ids=lambda path: path.name)
 def test_models_raise_errors_that_can_be_translated(path: Path) -> None:
     """A literal in ModelError, or in a Message, with fields: never an f-string."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            assert getattr(node.exc.func, "id", "") != "ValueError", node.lineno
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ValueError":
+            assert path.name in STANDALONE_FILES, node.lineno
+            assert isinstance(recognized(english(node.args[0])), Message), node.lineno
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"Message", "ModelError"}:
             assert path.name == "messages.py" or isinstance(node.args[0], ast.Constant), node.lineno
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from classicnets.models.messages import ModelError
-
 
 class ScaledTanh(nn.Module):
     """f(a) = amplitude * tanh(slope * a) for any shape; with the defaults, f(1) = 1 and f(-1) = -1.
@@ -58,11 +56,7 @@ class Subsampling(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map [N, channels, H, W] to [N, channels, H // size, W // size]."""
         if x.shape[-3] != self.channels:  # a single channel would be broadcast to all coefficients
-            raise ModelError(
-                "Subsampling has coefficients for {channels} channels, but got {n}",
-                channels=self.channels,
-                n=x.shape[-3],
-            )
+            raise ValueError(f"Subsampling has coefficients for {self.channels} channels, but got {x.shape[-3]}")
         factor = self.weight * math.prod(self.kernel_size)  # turns the mean into the sum
         return self.window_mean(x) * factor[:, None, None] + self.bias[:, None, None]
 
@@ -117,18 +111,11 @@ class TableConv2d(nn.Module):
     ) -> None:
         super().__init__()
         if len(table) != out_channels:
-            raise ModelError(
-                "the table has {rows} rows for {out_channels} output channels",
-                rows=len(table),
-                out_channels=out_channels,
-            )
+            raise ValueError(f"the table has {len(table)} rows for {out_channels} output channels")
         for row, inputs in enumerate(table):
             if not inputs or len(set(inputs)) < len(inputs) or not set(inputs) <= set(range(in_channels)):
-                raise ModelError(
-                    "row {row} of the table must list distinct channels of 0-{last}; got {inputs}",
-                    row=row,
-                    last=in_channels - 1,
-                    inputs=inputs,
+                raise ValueError(
+                    f"row {row} of the table must list distinct channels of 0-{in_channels - 1}; got {inputs}"
                 )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride, self.padding = (kernel_size,) * 2, (stride,) * 2, (padding,) * 2
@@ -169,10 +156,8 @@ class TableConv2d(nn.Module):
             return F.conv2d(x, self.dense_weight(), self.bias, self.stride, padding)
         y = F.conv2d(x, self.dense_weight(), None, self.stride, padding)
         if y.shape[-2:] != self.bias.shape[-2:]:
-            raise ModelError(
-                "there are biases for {expected} units, but the output is {size}",
-                expected=size_text(self.unit_bias),
-                size=size_text(y.shape[-2:]),
+            raise ValueError(
+                f"there are biases for {size_text(self.unit_bias)} units, but the output is {size_text(y.shape[-2:])}"
             )
         return y + self.bias.to(y.dtype)
 
@@ -203,7 +188,7 @@ class RBFOutput(nn.Module):
     def __init__(self, codes: torch.Tensor) -> None:
         super().__init__()
         if codes.dim() != 2:
-            raise ModelError("codes must be [classes, features]; got {shape}", shape=list(codes.shape))
+            raise ValueError(f"codes must be [classes, features]; got {list(codes.shape)}")
         kind = codes.dtype if codes.is_floating_point() else torch.get_default_dtype()
         self.register_buffer("codes", codes.detach().clone().to(kind))
 
@@ -250,10 +235,8 @@ class LocalConv2d(nn.Module):
         """Map [N, in_channels, H', W'] to [N, out_channels, H, W]."""
         input_size = [n - 1 + k - 2 * p for n, k, p in zip(self.size, self.kernel_size, self.padding, strict=True)]
         if list(x.shape[-2:]) != input_size:
-            raise ModelError(
-                "LocalConv2d has kernels for an input of {expected}, but got {size}",
-                expected=size_text(input_size),
-                size=size_text(x.shape[-2:]),
+            raise ValueError(
+                f"LocalConv2d has kernels for an input of {size_text(input_size)}, but got {size_text(x.shape[-2:])}"
             )
         columns = F.unfold(x, self.kernel_size, padding=self.padding)  # N, in * k * k, H * W
         kernels = self.weight.flatten(3).flatten(0, 1)  # H * W, out, in * k * k
@@ -294,7 +277,7 @@ class DropConnect(nn.Linear):
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True, p: float = 0.5) -> None:
         super().__init__(in_features, out_features, bias)
         if not 0 <= p < 1:
-            raise ModelError("DropConnect needs a probability of at least 0 and below 1; got {p}", p=p)
+            raise ValueError(f"DropConnect needs a probability of at least 0 and below 1; got {p}")
         self.p = p
 
     def forward(self, input: Tensor) -> Tensor:
@@ -368,13 +351,9 @@ class SameMapNorm(nn.Module):
     def __init__(self, size: int = 5, alpha: float = 1e-3, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         if size < 1 or size % 2 == 0:
-            raise ModelError("SameMapNorm size must be odd; got {size}", size=size)
+            raise ValueError(f"SameMapNorm size must be odd; got {size}")
         if not k > 0 or not alpha >= 0:
-            raise ModelError(
-                "SameMapNorm needs k > 0 and alpha >= 0, or it divides by zero; got {k} and {alpha}",
-                k=k,
-                alpha=alpha,
-            )
+            raise ValueError(f"SameMapNorm needs k > 0 and alpha >= 0, or it divides by zero; got {k} and {alpha}")
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     @property
@@ -443,9 +422,7 @@ class SelectedOutput(nn.Module):
             else:
                 selected = getattr(outputs, self.output)
         except (LookupError, AttributeError) as error:
-            raise ModelError(
-                "forward() returns a {kind} without {name!r}", kind=type(outputs).__name__, name=self.output
-            ) from error
+            raise ValueError(f"forward() returns a {type(outputs).__name__} without {self.output!r}") from error
         result: Tensor = selected
         return result
 

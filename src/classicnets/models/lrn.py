@@ -8,8 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from classicnets.models.messages import ModelError
-
 CONVENTIONS = ("caffe", "paper")
 _BLOCK_SIZE = 1 << 20  # values, 4 MB: a block and its results stay in the cache, and threads rarely wait
 
@@ -49,23 +47,13 @@ class LRN(nn.Module):
     ) -> None:
         super().__init__()
         if size < 1 or size % 2 == 0:
-            raise ModelError(
-                "LRN size must be odd, because libraries place even windows differently; got {size}", size=size
-            )
+            raise ValueError(f"LRN size must be odd, because libraries place even windows differently; got {size}")
         if convention not in CONVENTIONS:
-            raise ModelError(
-                "LRN convention must be one of {names}; got {convention!r}",
-                names=", ".join(CONVENTIONS),
-                convention=convention,
-            )
+            raise ValueError(f"LRN convention must be one of {', '.join(CONVENTIONS)}; got {convention!r}")
         if not k > 0 or not alpha >= 0:
-            raise ModelError(
-                "LRN needs k > 0 and alpha >= 0, or it divides by zero; got k = {k}, alpha = {alpha}",
-                k=k,
-                alpha=alpha,
-            )
+            raise ValueError(f"LRN needs k > 0 and alpha >= 0, or it divides by zero; got k = {k}, alpha = {alpha}")
         if groups < 1:
-            raise ModelError("LRN groups must be at least 1; got {groups}", groups=groups)
+            raise ValueError(f"LRN groups must be at least 1; got {groups}")
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         self.convention, self.groups = convention, groups
 
@@ -77,11 +65,7 @@ class LRN(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalize [N, C, ...]; the output has the same shape and dtype."""
         if x.shape[1] % self.groups:
-            raise ModelError(
-                "{channels} channels cannot be split into {groups} equal groups",
-                channels=x.shape[1],
-                groups=self.groups,
-            )
+            raise ValueError(f"{x.shape[1]} channels cannot be split into {self.groups} equal groups")
         settings = self.groups, self.size, self.effective_alpha, self.beta, self.k
         if needs_plain_operations(x) and not torch.compiler.is_dynamo_compiling():
             return _compute_whole(x, None, settings)
