@@ -23,9 +23,9 @@ _HOSTS = {
 }
 _LINKS = {
     "en": ("Open it in {hosts}. 中文版：[{other}]({address}).", " or "),
-    "zh": ("在 {hosts} 中打开。English: [{other}]({address}).", " 或 "),
+    "zh": ("在 {hosts} 中打开。英文版：[{other}]({address})。", " 或 "),
 }
-_FILE = {"en": "File: ", "zh": "文件："}
+_FILE = {"en": " File: [{name}]({address}).", "zh": "文件：[{name}]({address})。"}
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 _EMBEDDED = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=\s]+)")
 _FORMULA = re.compile(r"^\$\$(.+?)\$\$$", re.MULTILINE | re.DOTALL)
@@ -104,7 +104,8 @@ def page(path: Path) -> Page:
         if cell["cell_type"] == "markdown":
             parts.append(_text(cell, made, path.stem))
             if "links" in tags(cell):
-                parts[-1] += f" {_FILE[path.parent.name]}[{_place(path)}]({repository()}/blob/main/{_place(path)})."
+                address = f"{repository()}/blob/main/{_place(path)}"
+                parts[-1] += _FILE[path.parent.name].format(name=_place(path), address=address)
         elif cell["cell_type"] == "code":
             parts.append(f"```python\n{source_of(cell)}\n```")
             parts += [part for output in cell["outputs"] for part in _output(output, made, path.stem)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import re
 from pathlib import Path
@@ -196,3 +197,20 @@ def test_progress_bars_leave_nothing() -> None:
     book = nbformat.v4.new_notebook(cells=[cell])
     execute_notebooks.clean(book, "name")
     assert book.cells[0].outputs[0].text == "done\nbye\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chinese_uses_the_terms_of_the_glossary(name: str) -> None:
+    with (notebooks.ROOT / "tools" / "glossary.csv").open(encoding="utf-8", newline="") as file:
+        avoided = {word for row in csv.DictReader(file) for word in (row["not"] or "").split()} | {"您"}
+    path = notebooks.FOLDER / "zh" / f"{name}.ipynb"
+    texts = [notebooks.source_of(cell) for kind in ("markdown", "code") for cell in cells(path, kind=kind)]
+    assert sorted(word for word in avoided if word in "\n".join(texts)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chinese_paragraphs_have_no_line_breaks(name: str) -> None:
+    """A line break is shown as a blank."""
+    path = notebooks.FOLDER / "zh" / f"{name}.ipynb"
+    texts = [notebooks.source_of(cell) for cell in cells(path, kind="markdown")]
+    assert re.findall(r".*[\u4e00-\u9fff，。、；：！？）]\n(?=[^\n\-|#*$]).*", "\n".join([*texts, ""])[:-1]) == []
