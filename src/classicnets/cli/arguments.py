@@ -86,6 +86,15 @@ class Parser(argparse.ArgumentParser):
             "CN206", translated(message), where=self.prog, hint=dashed_file(self.words) or self._repair(message)
         )
 
+    def format_help(self) -> str:
+        """Return the help; argparse ends all headings with a colon of ASCII."""
+        return re.sub(
+            r"^(\S*[^\x00-\x7f]):$",
+            lambda heading: _("{heading}:", heading=heading[1]),
+            super().format_help(),
+            flags=re.M,
+        )
+
     def print_help(self, file: Any = None) -> None:
         """Print the help; argparse would ignore that it cannot be written."""
         print(self.format_help(), end="", file=file)
