@@ -391,7 +391,7 @@ def test_evidence_is_one_of_four_kinds() -> None:
 
 HEADINGS = {
     "en": ["## As published", "## Differences", "## Assumptions", "## Reported results", "## How it is tested"],
-    "zh": ["## 原始设定", "## 差异", "## 假设", "## 公布的结果", "## 如何验证"],
+    "zh": ["## 原始设定", "## 差异", "## 假设", "## 已发表的结果", "## 如何验证"],
 }
 
 
