@@ -39,7 +39,7 @@ def _(message: str, /, **fields: object) -> str:
     can change the order of their parts.
     """
     translated = catalog(language()).gettext(message) if message else ""  # gettext returns its header for ""
-    return translated.format(**fields) if fields else translated
+    return _filled(translated, fields) if fields else translated
 
 
 def in_context(context: str, message: str) -> str:
@@ -54,7 +54,19 @@ def N_(message: str) -> str:  # noqa: N802
 
 def plural(singular: str, plural_form: str, n: int, /, **fields: object) -> str:
     """Translate the form of a message for `n` items; `n` is a field too: `plural("{n} class", "{n:,} classes", n)`."""
-    return catalog(language()).ngettext(singular, plural_form, n).format(n=n, **fields)
+    return _filled(catalog(language()).ngettext(singular, plural_form, n), {"n": n, **fields})
+
+
+def _filled(message: str, fields: Mapping[str, object]) -> str:
+    """Fill in the fields. The blank between Chinese and Latin letters is omitted where a field is Chinese, too."""
+    if language() == "zh":
+        for name, value in fields.items():
+            text = str(value)
+            if text and _is_wide(text[0]):
+                message = re.sub(rf"(?<=[^\x00-\x7f]) (?=\{{{name}\b)", "", message)
+            if text and _is_wide(text[-1]):
+                message = re.sub(rf"(\{{{name}\b[^}}]*\}}) (?=[^\x00-\x7f])", r"\1", message)
+    return message.format(**fields)
 
 
 def shape(sizes: Iterable[int | str], by: str = "x") -> str:

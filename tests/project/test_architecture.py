@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -225,3 +226,17 @@ def test_test_files_have_names_of_their_own() -> None:
     """pytest imports them by their names, so that it collects only one of two with the same name."""
     names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("package", ["report", "api"])
+def test_modules_that_are_used_are_loaded(package: str) -> None:
+    """A package that loads its modules on first access knows each that is used as its attribute."""
+    used = {
+        node.attr
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == package
+    }
+    modules = {path.stem for path in (SOURCE / package).glob("*.py")}
+    known = importlib.import_module(f"classicnets.{package}").__all__
+    assert len(used & modules) > 5 and sorted(used & modules - {*known}) == []

@@ -67,9 +67,9 @@ def source(
         parameters=table.parameters,
         macs=table.macs,
     )
-    published = _("Source: {source}.", source=entry.source)
+    published = _("Source: {source}.", source=_(entry.source))
     what_next = _("Change the layers; then these commands show the shapes, the differences, and how well it learns:")
-    about = [full_stop(entry.title), sentences((counts, published)), what_next]
+    about = [full_stop(_(entry.title)), sentences((counts, published)), what_next]
     return spec.display_name, listing(net, table, about, _commands(spec, shape, Path(path)))
 
 

@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass, field
 from typing import Any
 
-from classicnets.text import _
+from classicnets.text import _, in_context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,12 @@ class Result:
     @property
     def parts(self) -> list[tuple[str, tuple[str, ...]]]:
         """The headings, each with its sentences, without empty ones."""
-        parts = [(_("seen"), self.seen), (_("missing"), self.missing), (_("note"), self.notes), (_("file"), self.files)]
+        parts = [
+            (_("seen"), self.seen),
+            (in_context("exercise", "missing"), self.missing),
+            (_("note"), self.notes),
+            (_("file"), self.files),
+        ]
         return [(heading, sentences) for heading, sentences in parts if sentences]
 
     def lines(self) -> list[str]:

@@ -48,6 +48,7 @@ __all__ = [
     "exported",
     "figures",
     "findings",
+    "fonts",
     "jsonlines",
     "layers",
     "lines",
