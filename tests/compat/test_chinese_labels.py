@@ -23,6 +23,7 @@ def only_default_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Of all installed fonts, only the one that matplotlib brings."""
     default = [font for font in font_manager.fontManager.ttflist if font.name == "DejaVu Sans"]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", default)
+    monkeypatch.setattr(fonts, "_add_new_fonts", lambda: None)
     yield
     plt.close("all")
 
@@ -102,3 +103,8 @@ def test_no_key_for_latin_labels(capsys: pytest.CaptureFixture[str]) -> None:
 def test_figures_choose_the_font(chinese_font: None) -> None:
     families, missing = fonts._families({*"训练精度"})
     assert families[-1] == FAMILY and not missing
+
+
+def test_titles_of_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    axes = drawing.show_images(np.zeros((1, 4, 4)), 1, 1, titles=["coat\nbag"])
+    assert axes[0].get_title() == "coat\nbag" and capsys.readouterr().err == ""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from classicnets.evaluation.metrics import measure
 from classicnets.report import figures
+from classicnets.report import fonts as report_fonts
 from classicnets.report.error_analysis import draw_confusion_matrix, draw_contact_sheet, draw_reliability_diagram
 from classicnets.report.fonts import FigureText
 from support.typed import present
@@ -47,6 +48,7 @@ def no_other_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with no fonts except matplotlib's own and the one that has a box for every letter."""
     fonts = [f for f in font_manager.fontManager.ttflist if f.name == "DejaVu Sans" or f.name.startswith("Last Resort")]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", fonts)
+    monkeypatch.setattr(report_fonts, "_add_new_fonts", lambda: None)
 
 
 def texts(figure: Figure) -> set[str]:

@@ -46,9 +46,9 @@ def prepare() -> None:
 
 def lack_chinese() -> bool:
     """Return whether standard output or standard error has an encoding without Chinese characters, such as cp1252."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
         try:
-            "中文，（）".encode(stream.encoding or "utf-8")
+            "中文，（）".encode(getattr(sys, name).encoding or "utf-8")
         except (UnicodeEncodeError, LookupError):
             return True
     return False

@@ -74,10 +74,11 @@ def set_axes(
 def _shown(labels: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """Labels as installed fonts can show them, and the style that does; prints the key of the others."""
     text = FigureText(labels, "", 1)
-    for name, label in zip(text.names, labels, strict=True):
+    names = [f"#{i}" if text.missing & set(label) else label for i, label in enumerate(labels)]
+    for name, label in zip(names, labels, strict=True):
         if name != label:
             print(f"{name}: {label}", file=sys.stderr)
-    return text.names, text.style
+    return names, text.style
 
 
 def plot(

@@ -38,6 +38,7 @@ class FigureText:
         names: the names on one line each. A name with a letter that no installed font has is replaced by its index,
             such as "#3".
         title: the title, wrapped; it explains the indices if there are any.
+        missing: the letters that no installed font has.
 
     Args:
         names: names of classes or files.
@@ -48,6 +49,7 @@ class FigureText:
     def __init__(self, names: Sequence[str], title: str, inches: float):
         names, lines = [_printable(name) for name in names], [_printable(line) for line in title.split("\n")]
         families, missing = _families({letter for text in (*names, *lines) for letter in text})
+        self.missing = missing
         self.style: dict[str, Any] = {"fontfamily": families, "parse_math": False}
         self.names = [f"#{i}" if missing & set(name) else name for i, name in enumerate(names)]
         if any(missing & set(name) for name in names):
