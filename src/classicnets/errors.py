@@ -9,7 +9,23 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from classicnets.text import _, visible
+from classicnets.text import N_, _, visible
+
+# What an operating system says of files, which is in English: the usual reasons (`why`) that are not ours.
+_OF_SYSTEM = {
+    N_("File exists"),
+    N_("File name too long"),
+    N_("Input/output error"),
+    N_("Is a directory"),
+    N_("No space left on device"),
+    N_("No such file or directory"),
+    N_("Not a directory"),
+    N_("Operation not permitted"),
+    N_("Permission denied"),
+    N_("Read-only file system"),
+    N_("Too many levels of symbolic links"),
+    N_("Too many open files"),
+}
 
 
 class ClassicnetsError(Exception):
@@ -29,7 +45,8 @@ class ClassicnetsError(Exception):
         self, code: str, what: str, *, where: str = "", why: str = "", hint: str | tuple[str, ...] = ()
     ) -> None:
         super().__init__(what)
-        self.code, self.what, self.where, self.why = code, what, where, why
+        self.code, self.what, self.where = code, what, where
+        self.why = _(why) if why in _OF_SYSTEM else why
         self.hints = (hint,) if isinstance(hint, str) else hint
 
     def __reduce__(self) -> tuple[Any, ...]:

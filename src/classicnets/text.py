@@ -63,9 +63,9 @@ def _filled(message: str, fields: Mapping[str, object]) -> str:
         for name, value in fields.items():
             text = str(value)
             if text and _is_wide(text[0]):
-                message = re.sub(rf"(?<=[^\x00-\x7f]) (?=\{{{name}\b)", "", message)
+                message = re.sub(rf"(?<=[\u4e00-\u9fff]) (?=\{{{name}\b)", "", message)
             if text and _is_wide(text[-1]):
-                message = re.sub(rf"(\{{{name}\b[^}}]*\}}) (?=[^\x00-\x7f])", r"\1", message)
+                message = re.sub(rf"(\{{{name}\b[^}}]*\}}) (?=[\u4e00-\u9fff])", r"\1", message)
     return message.format(**fields)
 
 

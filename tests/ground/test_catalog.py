@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gettext
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import pytest
 
 import classicnets as cn
 from classicnets import language, text
-from classicnets.errors import CODES, UsageError
+from classicnets.errors import CODES, DataError, UsageError
 from classicnets.report import fonts
 from support.command_line import CommandLine
 
@@ -278,3 +280,12 @@ def test_no_blank_between_chinese_and_a_chinese_field(name: str, shown: str) -> 
         assert text._filled("来自 {source}", {"source": "缓存"}) == "来自缓存"
         assert text._filled("来自 {source}", {"source": "the cache"}) == "来自 the cache"
         assert text._filled("打开 {path}：", {"path": "我的 图片"}) == "打开我的 图片："  # names stay as they are
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ENOSPC, errno.EROFS])
+def test_reasons_of_the_system_are_translated(number: int) -> None:
+    why = os.strerror(number)
+    assert DataError("CN302", "what", why=why).why == why
+    with language.texts_in("zh"):
+        error = DataError("CN302", "what", why=why)
+    assert CHINESE.search(error.why) and pickle.loads(pickle.dumps(error)).why == error.why
