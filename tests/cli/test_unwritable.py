@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from classicnets.cli.process import run
+from classicnets.report import output
 
 FULL = Path("/dev/full")
 MESSAGE = "error[CN401]: cannot write the results to standard output\n  why:   No space left on device\n"
@@ -50,4 +51,6 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_the_program_is_the_entry_point(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["classicnets", "explain", "CN999"])
+    for place, name in ((output, "_reserved"), (sys, "stdout"), (sys, "stderr")):
+        monkeypatch.setattr(place, name, getattr(place, name))  # the program keeps them until the process ends
     assert run() == 2 and "CN999" in capsys.readouterr().err
