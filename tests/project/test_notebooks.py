@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
 import json
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 import execute_notebooks
 from pages import notebooks
+from support.glossary import AVOIDED
 from support.typed import present
 
 PATHS = notebooks.paths()
@@ -209,11 +209,9 @@ def test_progress_bars_leave_nothing() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_chinese_uses_the_terms_of_the_glossary(name: str) -> None:
-    with (notebooks.ROOT / "tools" / "glossary.csv").open(encoding="utf-8", newline="") as file:
-        avoided = {word for row in csv.DictReader(file) for word in (row["not"] or "").split()} | {"您"}
     path = notebooks.FOLDER / "zh" / f"{name}.ipynb"
     texts = [notebooks.source_of(cell) for kind in ("markdown", "code") for cell in cells(path, kind=kind)]
-    assert sorted(word for word in avoided if word in "\n".join(texts)) == []
+    assert sorted(word for word in {*AVOIDED, "您"} if word in "\n".join(texts)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
